@@ -1,0 +1,164 @@
+"""What bocker says when it refuses or fails: one line, what and why, and what to do.
+
+The engine raises these with their data in fields; only `bocker.cli.main` catches them. Nothing
+ever matches on their text.
+"""
+
+from __future__ import annotations
+
+FAILED = 1
+USAGE = 2
+RUN_FAILED = 125
+
+
+class BockerError(Exception):
+    """An error a person can read: `message` says what and why, `hint` what to do about it."""
+
+    exit_code = FAILED
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(BockerError):
+    """The words on the command line make no sense; nothing was looked at, nothing was done."""
+
+    exit_code = USAGE
+
+
+class InvalidValue(UsageError):
+    """A setting, a limit, a name or an address that cannot be read."""
+
+
+class NoSuchImage(BockerError):
+    """No image has that id, tag or prefix."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"No image named '{reference}' exists")
+        self.reference = reference
+
+
+class NoSuchContainer(BockerError):
+    """No container has that id, name or prefix."""
+
+    def __init__(self, reference: str, hint: str | None = None) -> None:
+        super().__init__(f"No container named '{reference}' exists", hint)
+        self.reference = reference
+
+
+class NoSuchObject(BockerError):
+    """Neither a container nor an image is called that."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"No container or image named '{reference}' exists")
+        self.reference = reference
+
+
+class NoSuchDirectory(BockerError):
+    """`init` was pointed at something that is no directory."""
+
+    def __init__(self, directory: str) -> None:
+        super().__init__(f"No directory named '{directory}' exists")
+        self.directory = directory
+
+
+class AmbiguousReference(BockerError):
+    """A prefix, or a word for both a container and an image, names more than one thing."""
+
+    def __init__(self, reference: str, candidates: tuple[str, ...]) -> None:
+        shown = ", ".join(candidates[:4]) + (", …" if len(candidates) > 4 else "")
+        super().__init__(f"'{reference}' names more than one thing: {shown}", "say the whole id")
+        self.reference = reference
+        self.candidates = candidates
+
+
+class NotRunning(BockerError):
+    """The container exists, and its program does not run."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"Container '{reference}' exists but is not running")
+        self.reference = reference
+
+
+class StillRunning(BockerError):
+    """A running container is not removed without `-f`."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"Container '{reference}' is running", f"stop it first, or use: bocker rm -f {reference}")
+        self.reference = reference
+
+
+class NameInUse(BockerError):
+    """A name or tag that belongs to something else already."""
+
+    def __init__(self, name: str, owner: str) -> None:
+        super().__init__(f"The name '{name}' is already in use by {owner}", "remove it first, or choose another name")
+        self.name = name
+        self.owner = owner
+
+
+class PoolFull(BockerError):
+    """Every id of the subnet (or of the images' numbers) is taken."""
+
+    def __init__(self, size: int, what: str) -> None:
+        super().__init__(f"All {size} {what} are in use", "remove some with: bocker rm ID")
+        self.size = size
+        self.what = what
+
+
+class NestedSubvolumes(BockerError):
+    """A snapshot would silently drop the subvolumes inside the container."""
+
+    def __init__(self, reference: str, nested: tuple[str, ...]) -> None:
+        super().__init__(
+            f"'{reference}' holds subvolumes that a commit would lose: {', '.join(nested)}",
+            "delete or move them first",
+        )
+        self.reference = reference
+        self.nested = nested
+
+
+class HostNotReady(BockerError):
+    """Something that `bocker setup` makes is missing or wrong."""
+
+    def __init__(self, need: str) -> None:
+        super().__init__(f"The host is not set up: {need}", "run: bocker setup")
+        self.need = need
+
+
+class IllegalTransition(BockerError):
+    """The lifecycle has no such step from where the container is."""
+
+    def __init__(self, subject: str, state: str, event: str) -> None:
+        super().__init__(f"Container '{subject}' can not {event}: it is {state}")
+        self.subject = subject
+        self.state = state
+        self.event = event
+
+
+class ProgramNotStarted(BockerError):
+    """The container was made and its program could not be executed (exit 126 or 127)."""
+
+    def __init__(self, program: str, reason: str, exit_code: int) -> None:
+        super().__init__(f"Can not execute '{program}': {reason}")
+        self.program = program
+        self.exit_code = exit_code
+
+
+class OperationFailed(BockerError):
+    """The kernel refused an operation that should have worked; everything was undone."""
+
+    def __init__(self, doing: str, reason: str, hint: str | None = None) -> None:
+        super().__init__(f"{doing} failed: {reason}", hint)
+        self.doing = doing
+        self.reason = reason
+
+
+class Damaged(BockerError):
+    """A record in the store that is not what bocker writes."""
+
+    def __init__(self, subject: str, reason: str) -> None:
+        super().__init__(f"The record of {subject} is damaged: {reason}", "run: bocker cleanup")
+        self.subject = subject

@@ -1,0 +1,125 @@
+"""What the records say of a container, an image, and the host's set-up.
+
+A record outlives the program that wrote it: an unknown field is kept out of the way, a missing
+one has its default, and a wrong type makes the record damaged, never a traceback.
+"""
+
+from __future__ import annotations
+
+from bocker.core import lifecycle
+from bocker.core.errors import Damaged
+from bocker.core.limits import Limits
+from bocker.core.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    V = TypeVar("V", bound=Value)
+
+STORE_FORMAT = 1
+
+
+class ProcessIdentity(Value):
+    """A process that can't be mistaken for another: boot, pid, and start time in clock ticks."""
+
+    boot_id: str
+    pid: int
+    start_ticks: int
+
+
+class ContainerRecord(Value):
+    """What is known of a container; kept outside its root file system, where it can't forge it."""
+
+    id: str
+    image: str
+    image_source: str
+    command: tuple[str, ...]
+    created_ns: int
+    state: str = lifecycle.CREATED
+    name: str | None = None
+    supervisor: ProcessIdentity | None = None
+    process: ProcessIdentity | None = None
+    started_ns: int | None = None
+    finished_ns: int | None = None
+    exit_code: int | None = None
+    oom_killed: bool = False
+    remove_on_exit: bool = False
+    limits: Limits = Limits()
+
+
+class ImageTags(Value):
+    """What belongs to an image's id, whatever its content is replaced by."""
+
+    id: str
+    tags: tuple[str, ...] = ()
+
+
+class ImageContent(Value):
+    """What belongs to an image's subvolume; its key is the subvolume's UUID.
+
+    Replacing an image exchanges two subvolumes; as the record goes with the UUID, the exchange is
+    the only commit point.
+    """
+
+    uuid: str
+    source: str
+    created_ns: int
+    command: tuple[str, ...] = ()
+
+
+class SetupRecord(Value):
+    """What `setup` changed on the host, so that `--undo` takes back exactly that."""
+
+    backing_file: str | None = None
+    mounted_store: bool = False
+    made_store_directory: bool = False
+    bridge: str | None = None
+    bridge_address: str | None = None
+    forwarding_was: str | None = None
+    table: str | None = None
+    interpreter_mount: str | None = None
+
+
+_NESTED: dict[str, type[Value]] = {"supervisor": ProcessIdentity, "process": ProcessIdentity, "limits": Limits}
+
+
+def to_data(record: Value) -> dict[str, Any]:
+    """Return a record as JSON's types."""
+    return {
+        name: to_data(value) if isinstance(value, Value) else list(value) if isinstance(value, tuple) else value
+        for name, value in record.fields().items()
+    }
+
+
+def from_data(kind: type[V], data: object, subject: str) -> V:
+    """Build a record of `kind` from JSON's types; raise Damaged when it can't be one."""
+    if not isinstance(data, dict):
+        raise Damaged(subject, "it is not an object")
+    template = _template(kind)
+    values: dict[str, Any] = {}
+    for name, value in data.items():
+        if name in template:
+            values[name] = _read(template[name], name, value, subject)
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise Damaged(subject, str(error)) from None
+
+
+def _template(kind: type[Value]) -> dict[str, str]:
+    return {name: str(annotation) for name, annotation in kind.__annotations__.items()}
+
+
+def _read(annotation: str, name: str, value: object, subject: str) -> object:
+    if isinstance(value, dict) and name in _NESTED:
+        return from_data(_NESTED[name], value, subject)
+    if value is None and annotation.endswith("None"):
+        return None
+    base = annotation.partition(" |")[0]
+    if base == "tuple[str, ...]" and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    expected = {"str": str, "int": int, "bool": bool}.get(base)
+    if expected is None or type(value) is not expected:
+        raise Damaged(subject, f"'{name}' is {value!r}")
+    return value
