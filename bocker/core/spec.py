@@ -120,7 +120,8 @@ class Process(Value):
 class ContainerSpec(Value):
     """A whole container: everything that lies between a snapshot and its program.
 
-    `root` is the host's path of the root file system; it need not exist before `release`.
+    `root` is the host's path of the root file system; it need not exist before `release`. `links`
+    are symbolic links as (path, where it leads); one that exists is left as it is.
     `standard_input`: pass the caller's input on; otherwise the program reads `/dev/null`.
     """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from bocker.kernel import PORTS, Kernel
 
 TYPE_CHECKING = False
@@ -18,6 +20,7 @@ class LinuxKernel(Kernel):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        _occupy_standard_descriptors()
 
     def __getattr__(self, name: str) -> Any:
         if name not in PORTS:
@@ -25,6 +28,15 @@ class LinuxKernel(Kernel):
         port = _open(name, self.settings)
         setattr(self, name, port)
         return port
+
+
+def _occupy_standard_descriptors() -> None:
+    """Open `/dev/null` where the caller closed 0, 1 or 2, so that nothing of ours gets that number."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open("/dev/null", os.O_RDWR)
 
 
 def _open(name: str, settings: Settings) -> Any:  # noqa: PLR0911 - one line a port

@@ -11,9 +11,8 @@ calls have one number on every architecture).
 
 from __future__ import annotations
 
-import os
-
 import _ctypes
+import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,11 +91,11 @@ _USE_ERRNO = 0x8
 _CDECL = 0x1
 
 
-class _Long(_ctypes._SimpleCData):
+class _Long(_ctypes._SimpleCData):  # type: ignore[type-arg]
     _type_ = "l"
 
 
-class _Char(_ctypes._SimpleCData):
+class _Char(_ctypes._SimpleCData):  # type: ignore[type-arg]
     _type_ = "c"
 
 
@@ -107,7 +106,7 @@ class _Function(_ctypes.CFuncPtr):
     _restype_ = _Long
 
 
-_library = _ctypes.dlopen(None, 0)
+_library = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
 
 
 def _function(name: str) -> Any:
@@ -255,3 +254,12 @@ def renameat2(old_directory: int, old: bytes, new_directory: int, new: bytes, fl
 def close_range_on_exec(first: int) -> None:
     """Mark every descriptor from `first` up to be closed by the next execve, close_range(2)."""
     syscall(_SYS_CLOSE_RANGE, first, 0xFFFFFFFF, CLOSE_RANGE_CLOEXEC)
+
+
+def signalfd(numbers: frozenset[int]) -> int:
+    """Return a descriptor that signals can be read from while they are blocked, signalfd(2).
+
+    The mask has one bit a signal, in 128 bytes as the C library has it.
+    """
+    mask = sum(1 << (number - 1) for number in numbers).to_bytes(128, "little")
+    return call(_function("signalfd"), -1, mask, os.O_CLOEXEC)
