@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from bocker.kernel.ambient import Ambient
+from bocker.linux import proc
 from bocker.linux.errors import translated
-from bocker.linux.mountinfo import read_file
 
 
 class LinuxAmbient(Ambient):
@@ -29,4 +29,4 @@ class LinuxAmbient(Ambient):
     def boot_id(self) -> str:
         """Return the kernel's random boot id, random(4)."""
         with translated("ambient.boot_id", ""):
-            return read_file("/proc/sys/kernel/random/boot_id").decode("ascii").strip()
+            return proc.boot_id()

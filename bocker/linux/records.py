@@ -1,0 +1,253 @@
+"""Records as small files, locks as flock(2)."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+
+from bocker.kernel.records import Records
+from bocker.linux.errors import LONGEST_NAME, component, translated
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LOCKS = ".locks"  # no record's folder can be called that
+_LONGEST = LONGEST_NAME - len("..new")
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_NAMELESS = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE_MODE = 0o600
+_FOLDER_MODE = 0o700
+
+
+class LinuxRecords(Records):
+    """Files below `root`, which is made when it is first written to; the directory above it is not.
+
+    A new file is written whole before it has a name (O_TMPFILE), so that nothing half is ever seen
+    or left by a killed writer. To replace one it is first linked as `.NAME.new`; what a writer
+    killed in between leaves there is overwritten by the next one, or goes with the record.
+    """
+
+    __slots__ = ("_appending", "_root")
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._appending: tuple[str, int] | None = None  # the path that was last appended to, open
+
+    def __del__(self) -> None:
+        self._stop_appending()
+
+    def claim(self, key: str, data: bytes) -> None:
+        """Create a record; see the port."""
+        with translated("records.claim", key):
+            folder, name = self._place(key)
+            fd = self._in(folder, lambda: _written(folder, data))
+            try:
+                _link(fd, f"{folder}/{name}")
+            finally:
+                os.close(fd)
+
+    def write(self, key: str, data: bytes, durable: bool = False) -> None:
+        """Create or replace a record; see the port."""
+        with translated("records.write", key):
+            folder, name = self._place(key)
+            fd = self._in(folder, lambda: _written(folder, data))
+            try:
+                if durable:
+                    os.fsync(fd)
+                while not _replaced(fd, folder, name):
+                    pass
+            finally:
+                os.close(fd)
+            if durable:
+                _sync_folder(folder)
+
+    def append(self, key: str, data: bytes) -> None:
+        """Add to a record in one write(2), which O_APPEND keeps whole; see the port."""
+        with translated("records.append", key):
+            folder, name = self._place(key)
+            _write(self._open_to_append(folder, f"{folder}/{name}"), data)
+
+    def read(self, key: str, offset: int = 0) -> bytes:
+        """Return a record; see the port."""
+        with translated("records.read", key):
+            folder, name = self._place(key)
+            fd = os.open(f"{folder}/{name}", _READ)
+            try:
+                return _read_from(fd, offset)
+            finally:
+                os.close(fd)
+
+    def remove(self, key: str) -> None:
+        """Remove a record; see the port."""
+        with translated("records.remove", key):
+            folder, name = self._place(key)
+            _discard(f"{folder}/.{name}.new")
+            os.unlink(f"{folder}/{name}")
+
+    def list(self, folder: str) -> tuple[str, ...]:
+        """Return the names in a folder; see the port."""
+        with translated("records.list", folder):
+            _check(folder)
+            try:
+                found = os.listdir(f"{self._root}/{folder}")
+            except FileNotFoundError:
+                return ()
+            return tuple(sorted(name for name in found if name[0] != "."))
+
+    def lock(self, name: str, wait: bool = True) -> _Lock:
+        """Take a lock; see the port."""
+        with translated("records.lock", name):
+            _check(name)
+            folder = f"{self._root}/{_LOCKS}"
+            kind = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
+            while True:
+                fd = self._in(folder, lambda: _opened(f"{folder}/{name}", _CREATE))
+                if _locked(fd, f"{folder}/{name}", kind):
+                    return _Lock(fd)
+
+    def _place(self, key: str) -> tuple[str, str]:
+        folder, _, name = key.partition("/")
+        _check(folder)
+        _check(name)
+        return f"{self._root}/{folder}", name
+
+    def _in(self, folder: str, make: Callable[[], int]) -> int:
+        """Do something in a folder, which is made only when the kernel says that it is missing."""
+        try:
+            return make()
+        except FileNotFoundError:
+            _make_folder(self._root)
+            _make_folder(folder)
+            return make()
+
+    def _open_to_append(self, folder: str, path: str) -> int:
+        """Keep the file open: a log is written to many times. It may have been removed meanwhile."""
+        if self._appending is not None:
+            open_path, fd = self._appending
+            if open_path == path and os.fstat(fd).st_nlink:
+                return fd
+            self._stop_appending()
+        fd = self._in(folder, lambda: _opened(path, _CREATE | os.O_APPEND))
+        self._appending = (path, fd)
+        return fd
+
+    def _stop_appending(self) -> None:
+        if self._appending is not None:
+            os.close(self._appending[1])
+            self._appending = None
+
+
+class _Lock:
+    """A lock that is held. It is let go of by name: a child that is just being made has a copy of the descriptor."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *error: object) -> None:
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        os.close(self._fd)
+
+
+def _check(part: str) -> None:
+    """Raise OSError (EINVAL) for what can't be a part of a key."""
+    if part.startswith(".") or len(component(part)) > _LONGEST:
+        raise OSError(errno.EINVAL, "not a part of a key")
+
+
+def _make_folder(path: str) -> None:
+    try:
+        os.mkdir(path, _FOLDER_MODE)
+    except FileExistsError:
+        return
+    os.chmod(path, _FOLDER_MODE)  # whatever the umask
+
+
+def _opened(path: str, flags: int) -> int:
+    """Open or create a file of mode 0600, whatever the umask."""
+    fd = os.open(path, flags, _FILE_MODE)
+    if os.fstat(fd).st_mode & 0o777 != _FILE_MODE:
+        os.fchmod(fd, _FILE_MODE)
+    return fd
+
+
+def _written(folder: str, data: bytes) -> int:
+    """Return a file of that content that has no name yet."""
+    fd = _opened(folder, _NAMELESS)
+    try:
+        _write(fd, data)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _write(fd: int, data: bytes) -> None:
+    written = os.write(fd, data)
+    while written < len(data):
+        written += os.write(fd, data[written:])
+
+
+def _link(fd: int, path: str) -> None:
+    """Give a nameless file its name, open(2). Python follows the link in /proc only when given a directory."""
+    os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd, follow_symlinks=True)
+
+
+def _replaced(fd: int, folder: str, name: str) -> bool:
+    """Tell whether the file now has that name. Two that write one record use one aside; the loser starts over."""
+    aside = f"{folder}/.{name}.new"
+    try:
+        _link(fd, aside)
+        os.rename(aside, f"{folder}/{name}")
+    except FileExistsError:
+        _discard(aside)
+        return False
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _discard(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def _sync_folder(folder: str) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _read_from(fd: int, offset: int) -> bytes:
+    parts = []
+    size = max(os.fstat(fd).st_size - offset, 0) + 1
+    while part := os.pread(fd, size, offset):
+        parts.append(part)
+        offset += len(part)
+    return b"".join(parts)
+
+
+def _locked(fd: int, path: str, kind: int) -> bool:
+    """Lock a file; tell whether that is still the file of that name. Close it when not."""
+    try:
+        fcntl.flock(fd, kind)
+        if os.path.samestat(os.fstat(fd), os.stat(path)):
+            return True
+    except FileNotFoundError:
+        pass
+    except OSError:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return False
