@@ -128,17 +128,17 @@ class LinuxProcesses(Processes):
         self, spec: ContainerSpec | ExecSpec, flags: int, become: Become, netlink: int = -1, target: int = -1
     ) -> Process:
         groups = LinuxCgroups(self._cgroup_parent)
+        group, files = groups.group_descriptor(spec.group), groups.task_files(spec.group)
         with translated("processes.start", spec.name):
-            files = groups.task_files(spec.group)
             relay = Relay(spec.name, spec.standard_input)
         ends = relay.child_ends(netlink, target)
         try:
-            pid, pidfd = k.clone3(flags, signal.SIGCHLD)
+            pid, pidfd = _clone(flags, group)
         except OSError as error:
             relay.close()
             raise StepFailed("processes.create", spec.name, error.errno or 0, STEP_CLONE) from None
         if pid == 0:
-            become(ends, files)
+            become(ends, files if group is None else ())
         relay.adopt(pidfd)
         process = Process(_identity(pid), pidfd)
         self._relays[pidfd] = relay
@@ -160,6 +160,17 @@ class LinuxProcesses(Processes):
             return pidfd
         os.close(pidfd)
         raise Missing(operation, str(target.pid), errno.ESRCH)
+
+
+def _clone(flags: int, group: int | None) -> tuple[int, int]:
+    """Make the child, on version 2 of control groups inside its group from its first moment."""
+    if group is None:
+        return k.clone3(flags, signal.SIGCHLD)
+    own_view = k.CLONE_NEWCGROUP if flags else 0
+    try:
+        return k.clone3(flags | own_view | k.CLONE_INTO_CGROUP, signal.SIGCHLD, group)
+    finally:
+        os.close(group)
 
 
 def _identity(pid: int) -> ProcessIdentity:
