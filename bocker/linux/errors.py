@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 LONGEST_NAME = 255
 
 
-class translated:  # noqa: N801 - used like a keyword
+class translated:
     """A block in which an OSError, or pyroute2's NetlinkError, is raised as a KernelError.
 
     operation: `port.method`. subject: what it is about. `contextlib` costs too much to import.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from bocker.core.value import Value
+from bocker.linux.files import read_file
 
 MOUNTINFO = "/proc/self/mountinfo"
 
@@ -26,22 +27,10 @@ def mounts(only_kind: bytes = b"", path: str = MOUNTINFO) -> tuple[Mounted, ...]
     return tuple(_parse(line) for line in read_file(path).splitlines() if marked in line)
 
 
-def read_file(path: str, directory_fd: int | None = None) -> bytes:
-    """Return the whole of a small file; its size need not be known, as in /proc."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory_fd)
-    try:
-        parts = []
-        while part := os.read(fd, 65_536):
-            parts.append(part)
-        return b"".join(parts)
-    finally:
-        os.close(fd)
-
-
 def _parse(line: bytes) -> Mounted:
     head, _, tail = line.partition(b" - ")
     fields = head.split(b" ")
-    kind, source, options = (tail.split(b" ") + [b"", b""])[:3]
+    kind, source, options = [*tail.split(b" "), b"", b""][:3]
     major, minor = fields[2].split(b":")
     return Mounted(
         os.makedev(int(major), int(minor)),

@@ -1,0 +1,144 @@
+"""Version 1: a hierarchy for each controller, or for several joined. See cgroups(7) and, in the
+kernel's documentation, admin-guide/cgroup-v1."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from bocker.core.limits import CPU_PERIOD_US, Limits
+from bocker.core.spec import DeviceRule
+from bocker.kernel.cgroups import Layout, Usage
+from bocker.linux.cgroup_files import bound, counted, directories, make, number, pids, put, removed
+
+
+class GroupsV1:
+    """The groups below `parent`; `mounted` tells where each controller's hierarchy is."""
+
+    __slots__ = ("_mounted", "_parent", "_parents", "_swap")
+
+    def __init__(self, mounted: dict[str, str], parent: str) -> None:
+        self._mounted = mounted
+        self._parent = parent
+        self._parents = tuple(dict.fromkeys(f"{mount}/{parent}" for mount in mounted.values()))
+        self._swap = "memory" in mounted and os.path.exists(f"{mounted['memory']}/memory.memsw.limit_in_bytes")
+
+    def layout(self) -> Layout:
+        """Return what can be limited."""
+        return Layout(1, tuple(self._mounted), self._swap)
+
+    def create(self, name: str) -> None:
+        """Make the group in every hierarchy, or in none."""
+        made: list[str] = []
+        try:
+            for parent in self._parents:
+                _make_group(parent, name)
+                made.append(f"{parent}/{name}")
+        except OSError:
+            for path in made:
+                removed(path)
+            raise
+
+    def limit(self, name: str, limits: Limits, device_rules: tuple[DeviceRule, ...]) -> Limits:
+        """Set limits and return what the kernel made of them; without its controller a limit stays as asked."""
+        if "cpu" in self._mounted:
+            limits = _limit_cpu(self._group("cpu", name), limits)
+        if "memory" in self._mounted:
+            limits = self._limit_memory(self._group("memory", name), limits)
+        if "pids" in self._mounted:
+            path = f"{self._group('pids', name)}/pids.max"
+            put(path, "max" if limits.pids is None else limits.pids)
+            limits = limits.replace(pids=bound(path))
+        if "devices" in self._mounted and device_rules:
+            _allow_only(self._group("devices", name), device_rules)
+        return limits
+
+    def add(self, name: str, pid: int) -> None:
+        """Put a process into each hierarchy's group."""
+        for path in self.task_files(name):
+            put(path, pid)
+
+    def members(self, name: str) -> tuple[int, ...]:
+        """Return the processes that are in any of the groups."""
+        found: set[int] = set()
+        for parent in self._parents:
+            found |= pids(f"{parent}/{name}/cgroup.procs")
+        return tuple(sorted(found))
+
+    def usage(self, name: str) -> Usage:
+        """Return the counters; 0 where there is no controller that counts."""
+        oom_kills = memory_bytes = 0
+        if "memory" in self._mounted:
+            group = self._group("memory", name)
+            oom_kills = counted(f"{group}/memory.oom_control", b"oom_kill")
+            memory_bytes = number(f"{group}/memory.usage_in_bytes")
+        if "pids" in self._mounted:
+            return Usage(oom_kills, memory_bytes, number(f"{self._group('pids', name)}/pids.current"))
+        return Usage(oom_kills, memory_bytes, len(self.members(name)))
+
+    def remove(self, name: str) -> None:
+        """Remove the group wherever a part of it is."""
+        gone = [removed(f"{parent}/{name}") for parent in self._parents]
+        if True not in gone:
+            raise OSError(errno.ENOENT, "no such group")
+
+    def names(self) -> tuple[str, ...]:
+        """Return the groups that are in any hierarchy."""
+        return tuple(sorted(set().union(*(directories(parent) for parent in self._parents))))
+
+    def remove_parent(self) -> None:
+        """Remove the parent from every hierarchy."""
+        for parent in self._parents:
+            removed(parent)
+
+    def task_files(self, name: str) -> tuple[str, ...]:
+        """Return each hierarchy's `tasks`; writing to `cgroup.procs` takes twenty times as long."""
+        return tuple(f"{parent}/{name}/tasks" for parent in self._parents)
+
+    def group_descriptor(self, name: str) -> None:
+        """Return nothing: clone3(2) makes a process in a group of version 2 only."""
+
+    def _group(self, controller: str, name: str) -> str:
+        return f"{self._mounted[controller]}/{self._parent}/{name}"
+
+    def _limit_memory(self, group: str, limits: Limits) -> Limits:
+        """Memory may never be above memory and swap together, so growing and shrinking go in different order."""
+        alone, with_swap = f"{group}/memory.limit_in_bytes", f"{group}/memory.memsw.limit_in_bytes"
+        if self._swap and number(with_swap) < limits.memory_bytes:
+            put(with_swap, limits.memory_bytes)
+        put(alone, limits.memory_bytes)
+        if self._swap:
+            put(with_swap, limits.memory_bytes)
+        return limits.replace(memory_bytes=number(alone))
+
+
+def _make_group(parent: str, name: str) -> None:
+    try:
+        os.mkdir(f"{parent}/{name}", 0o755)
+    except FileNotFoundError:
+        _make_parent(parent)
+        os.mkdir(f"{parent}/{name}", 0o755)
+
+
+def _make_parent(parent: str) -> None:
+    """Make the parent; before Linux 5.11 memory was counted upwards only where that was switched on."""
+    make(parent)
+    switch = f"{parent}/memory.use_hierarchy"
+    if os.path.exists(switch) and number(switch) == 0:
+        put(switch, 1)
+
+
+def _limit_cpu(group: str, limits: Limits) -> Limits:
+    shares, quota = f"{group}/cpu.shares", f"{group}/cpu.cfs_quota_us"
+    put(shares, limits.cpu_shares)
+    if limits.cpu_quota_us is not None:
+        put(f"{group}/cpu.cfs_period_us", CPU_PERIOD_US)
+    put(quota, -1 if limits.cpu_quota_us is None else limits.cpu_quota_us)
+    read_back = number(quota)
+    return limits.replace(cpu_shares=number(shares), cpu_quota_us=None if read_back < 0 else read_back)
+
+
+def _allow_only(group: str, device_rules: tuple[DeviceRule, ...]) -> None:
+    put(f"{group}/devices.deny", "a")
+    for rule in device_rules:
+        put(f"{group}/devices.allow", str(rule))
