@@ -57,12 +57,12 @@ def _build_network(network: NetworkSpec, host_socket: int) -> None:
     alternative name (silently ignored).
     """
     own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    bridge = messages.LinkReply(netlink.exchange(host_socket, (messages.get_link(network.bridge),))[0])
+    bridge = messages.LinkReply(netlink.exchange(host_socket, messages.get_link(network.bridge))[0])
     pair = messages.create_veth(network.host_link, network.interface, network.mac, bridge.index, own)
-    netlink.exchange(host_socket, (pair,))
+    netlink.exchange(host_socket, pair)
     os.close(own)
     inside = netlink.open_socket()
-    link = messages.LinkReply(netlink.exchange(inside.fileno(), (messages.get_link(network.interface),))[0])
+    link = messages.LinkReply(netlink.exchange(inside.fileno(), messages.get_link(network.interface))[0])
     requests = (
         messages.set_up("lo", True),
         messages.set_up(network.interface, True),
@@ -70,7 +70,7 @@ def _build_network(network: NetworkSpec, host_socket: int) -> None:
         messages.add_address(link.index, Interface(network.address, network.prefix_length)),
         messages.add_default_route(network.gateway),
     )
-    netlink.exchange(inside.fileno(), requests)
+    netlink.exchange(inside.fileno(), *requests)
     inside.close()
 
 
