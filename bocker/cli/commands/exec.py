@@ -1,0 +1,17 @@
+"""`bocker exec`: a further program in a running container."""
+
+from __future__ import annotations
+
+from bocker.cli.console import StandardStreams
+from bocker.engine.execute import ExecRequest, execute
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bocker.cli.main import Call
+
+
+def main(call: Call) -> int:
+    """Run the program and return its exit code."""
+    container, *command = call.arguments.words
+    request = ExecRequest(container, tuple(command), standard_input=call.has("interactive"))
+    return execute(call.kernel, call.configuration.settings, request, StandardStreams())

@@ -1,0 +1,154 @@
+"""Settings: the file, over it the environment, over it the original's `--NAME=VALUE`.
+
+Every value keeps the words that a person knows it by (`BOCKER_STORE`, `--store`, the file and its
+key), so that a bad one is refused with its source.
+"""
+
+from __future__ import annotations
+
+from bocker.core.addresses import parse_subnet
+from bocker.core.errors import InvalidValue, UsageError
+from bocker.core.settings import Settings
+from bocker.core.value import Value
+from bocker.core.words import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+CONFIG_FILE = "/etc/bocker/config.toml"
+PREFIX = "BOCKER_"
+
+_DEFAULTS = Settings()
+# name: what it means, and its default, as help shows them
+MEANINGS = {
+    "cpu_share": ("share of processor time, relative to 1024", "512"),
+    "mem_limit": ("limit of memory, in units of 1,000,000 bytes", "512"),
+    "store": ("btrfs file system with the images and containers", _DEFAULTS.store),
+    "state": ("what setup changed, and the store's file", _DEFAULTS.state),
+    "runtime": ("what does not outlive a boot", _DEFAULTS.runtime),
+    "namespaces": ("where ip netns looks", _DEFAULTS.namespaces),
+    "bridge": ("the bridge's name", _DEFAULTS.bridge),
+    "table": ("the firewall table's name", _DEFAULTS.table),
+    "cgroup_parent": ("the control group above the containers'", _DEFAULTS.cgroup_parent),
+    "subnet": ("subnet of a new bridge", _DEFAULTS.subnet),
+}
+_PATHS = frozenset({"store", "state", "runtime", "namespaces"})
+_LIMITS = frozenset({"cpu_share", "mem_limit"})
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_NAME = _LETTERS | frozenset("0123456789_-.")
+
+
+class Chosen(Value):
+    """A setting's words, and where they come from."""
+
+    text: str
+    source: str
+
+
+class Configuration(Value):
+    """All settings. `cpu_share` and `mem_limit` stay words: they are read by what uses them."""
+
+    settings: Settings = Settings()
+    cpu_share: Chosen = Chosen("512", "BOCKER_CPU_SHARE")
+    mem_limit: Chosen = Chosen("512", "BOCKER_MEM_LIMIT")
+
+
+def load(
+    environ: Mapping[str, str],
+    assigned: Iterable[tuple[str, str, str]] = (),
+    config_file: str = CONFIG_FILE,
+) -> Configuration:
+    """Return the settings; raise UsageError for an unknown name, InvalidValue for a bad value.
+
+    assigned: (NAME, VALUE, as written) of each `--NAME=VALUE`. An empty variable is none, as in the
+    original. Other `BOCKER_*` variables belong to somebody else and are left alone.
+    """
+    chosen = _from_file(config_file)
+    for name in MEANINGS:
+        variable = PREFIX + name.upper()
+        if environ.get(variable):
+            chosen[name] = Chosen(environ[variable], variable)
+    for written, text, source in assigned:
+        name = written.lower().replace("-", "_")
+        if name not in MEANINGS:
+            raise UsageError(f"unknown setting: {printable(source)}", "see: bocker help")
+        chosen[name] = Chosen(text, source)
+    return _checked(chosen) if chosen else Configuration()
+
+
+def _checked(chosen: dict[str, Chosen]) -> Configuration:
+    places = {name: _read(name, value) for name, value in chosen.items() if name not in _LIMITS}
+    limits = {name: value for name, value in chosen.items() if name in _LIMITS}
+    return Configuration(Settings(**places), **limits)
+
+
+def _read(name: str, value: Chosen) -> str:
+    if name in _PATHS:
+        return _path(value)
+    if name == "subnet":
+        return _subnet(value)
+    if name == "cgroup_parent":
+        return _group(value)
+    return _plain_name(value, longest=15 if name == "bridge" else 64)
+
+
+def _path(value: Chosen) -> str:
+    parts = value.text.split("/")
+    if parts[0] or len(parts) < 2 or not any(parts) or ".." in parts or not value.text.isprintable():
+        raise _refused(value, "is not an absolute path", "write it like /var/bocker")
+    return "/" + "/".join(part for part in parts if part not in {"", "."})
+
+
+def _subnet(value: Chosen) -> str:
+    try:
+        return str(parse_subnet(value.text))
+    except InvalidValue as error:
+        raise InvalidValue(f"{value.source}: {error.message}", error.hint) from None
+
+
+def _group(value: Chosen) -> str:
+    for part in value.text.split("/"):
+        _plain_name(Chosen(part, value.source), longest=64)
+    return value.text
+
+
+def _plain_name(value: Chosen, longest: int) -> str:
+    text = value.text
+    if not 0 < len(text) <= longest or text[0] not in _LETTERS or not _NAME.issuperset(text):
+        raise _refused(value, "can not be a name", f"a name has 1 to {longest} letters, digits, _ . and -")
+    return text
+
+
+def _refused(value: Chosen, why: str, hint: str) -> InvalidValue:
+    return InvalidValue(f"{value.source}: '{printable(value.text)}' {why}", hint)
+
+
+def _from_file(path: str) -> dict[str, Chosen]:
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise UsageError(f"{path} can not be read: {error.strerror}") from None
+    return _from_toml(path, content)
+
+
+def _from_toml(path: str, content: bytes) -> dict[str, Chosen]:
+    import tomllib  # twelve milliseconds, only where a person has written the file
+
+    try:
+        table = tomllib.loads(content.decode())
+    except ValueError as error:
+        raise UsageError(f"{path} can not be read: {error}") from None
+    return {name: _entry(path, name, value) for name, value in table.items()}
+
+
+def _entry(path: str, name: str, value: object) -> Chosen:
+    source = f"{path}, {printable(name)}"
+    if name not in MEANINGS:
+        raise UsageError(f"unknown setting: {source}", "see: bocker help")
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise UsageError(f"{source}: neither text nor a whole number")
+    return Chosen(str(value), source)

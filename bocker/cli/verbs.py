@@ -1,0 +1,162 @@
+"""The commands of bocker in one table: what the parser accepts and what the help says.
+
+argparse costs fourteen milliseconds to import, twice what the interpreter takes to start, so the
+table is plain values and `parser` is small (`docs/decisions/0010-a-parser-of-our-own.md`).
+"""
+
+from __future__ import annotations
+
+from bocker.core.errors import FAILED, RUN_FAILED, USAGE
+from bocker.core.value import Value
+
+
+class Flag(Value):
+    """A flag of a verb. `value` is the word that help shows for its value, None for a switch."""
+
+    name: str
+    help: str
+    short: str | None = None
+    value: str | None = None
+
+
+class Verb(Value):
+    """A command: `words` are what it takes beside flags, `least` and `most` how many of them.
+
+    `most` None means any number. `program`: the command starts a program in a container, so flags
+    end at the first word and the rest is the program's. `failed` and `misused` are the exit codes
+    of a refusal and of words that make no sense.
+    """
+
+    name: str
+    words: str
+    help: str
+    least: int = 0
+    most: int | None = 0
+    flags: tuple[Flag, ...] = ()
+    program: bool = False
+    failed: int = FAILED
+    misused: int = USAGE
+    examples: tuple[str, ...] = ()
+
+    @property
+    def usage(self) -> str:
+        """The one line that shows how the command is written."""
+        parts = ("bocker", self.name, "[OPTIONS]" if self.flags else "", self.words)
+        return " ".join(part for part in parts if part)
+
+
+HELP = Flag("help", "Show how the command is written", "h")
+QUIET = Flag("quiet", "Print ids only", "q")
+FORMAT = Flag("format", "json: one object a line; table: aligned columns", value="FORMAT")
+NO_TRUNC = Flag("no-trunc", "Do not shorten anything")
+INTERACTIVE = Flag("interactive", "Pass standard input on to the program", "i")
+
+VERBS = (
+    Verb(
+        "setup",
+        "",
+        "Make what containers need on this host: a btrfs store, a bridge, forwarding, masquerading",
+        flags=(
+            Flag("check", "Report each need with its state and change nothing"),
+            Flag("undo", "Take back exactly what setup changed; images and containers stay"),
+            Flag("delete-data", "With --undo: delete the images and containers too"),
+            Flag("storage", "File that holds the store, if none is mounted (/var/lib/bocker/btrfs.img)", value="FILE"),
+            Flag("size", "Size of that file (10G)", value="SIZE"),
+            Flag("subnet", "Subnet of a new bridge (10.0.0.0/24)", value="SUBNET"),
+        ),
+        examples=("bocker setup", "bocker setup --check", "bocker setup --undo"),
+    ),
+    Verb(
+        "init",
+        "DIRECTORY",
+        "Make an image from a directory",
+        least=1,
+        most=1,
+        flags=(Flag("tag", "Name the image", "t", "NAME:TAG"),),
+        examples=("bocker init ./rootfs", "bocker init ./rootfs -t debian:12"),
+    ),
+    Verb(
+        "images",
+        "",
+        "List images",
+        flags=(QUIET, NO_TRUNC, FORMAT),
+        examples=("bocker images", "bocker images --format json"),
+    ),
+    Verb(
+        "run",
+        "IMAGE [COMMAND] [ARG...]",
+        "Run a command in a new container",
+        least=1,
+        most=None,
+        flags=(
+            INTERACTIVE,
+            Flag("rm", "Remove the container when its program ends"),
+            Flag("name", "Name the container", value="NAME"),
+            Flag("memory", "Limit of memory, and of memory and swap together (512m)", "m", "SIZE"),
+            Flag("cpus", "Number of processors (1.5)", value="NUMBER"),
+            Flag("cpu-shares", "Share of processor time, relative to 1024", "c", "NUMBER"),
+            Flag("pids-limit", "Limit of processes; -1 for none", value="NUMBER"),
+        ),
+        program=True,
+        failed=RUN_FAILED,
+        misused=RUN_FAILED,
+        examples=("bocker run --rm debian:12 cat /etc/os-release", "bocker run img_42002 'sleep 5 && ps aux'"),
+    ),
+    Verb(
+        "ps",
+        "",
+        "List containers, running or not",
+        flags=(Flag("all", "List every container; ps always does", "a"), QUIET, NO_TRUNC, FORMAT),
+        examples=("bocker ps", "bocker ps -q"),
+    ),
+    Verb(
+        "exec",
+        "CONTAINER COMMAND [ARG...]",
+        "Run a command in a running container",
+        least=2,
+        most=None,
+        flags=(INTERACTIVE,),
+        program=True,
+        examples=("bocker exec ps_42045 ps aux", "echo 'id -u' | bocker exec -i web sh"),
+    ),
+    Verb(
+        "logs",
+        "CONTAINER",
+        "Print what a container wrote",
+        least=1,
+        most=1,
+        flags=(
+            Flag("follow", "Go on until the container ends", "f"),
+            Flag("timestamps", "Print the time of each line", "t"),
+            Flag("tail", "Only the last lines", "n", "NUMBER"),
+        ),
+        examples=("bocker logs ps_42045", "bocker logs -f --tail 10 web"),
+    ),
+    Verb(
+        "commit",
+        "CONTAINER IMAGE",
+        "Make an image from a container; an image that exists is replaced in one step",
+        least=2,
+        most=2,
+        examples=("bocker commit ps_42045 img_42002", "bocker commit ps_42045 debian:mine"),
+    ),
+    Verb(
+        "rm",
+        "ID...",
+        "Remove containers and images",
+        least=1,
+        most=None,
+        flags=(Flag("force", "Kill a running container first", "f"),),
+        examples=("bocker rm ps_42045", "bocker rm -f web img_42002"),
+    ),
+    Verb("cleanup", "", "Repair and remove what a crash left behind", examples=("bocker cleanup",)),
+    Verb("help", "[COMMAND]", "Show the commands, or one of them", most=1, examples=("bocker help run",)),
+)
+
+
+def find(name: str) -> Verb | None:
+    """Return the verb called `name`, None when there is none."""
+    for verb in VERBS:
+        if verb.name == name:
+            return verb
+    return None

@@ -1,0 +1,223 @@
+#!/usr/bin/python3
+"""Installs bocker for this host: a prefix with everything in it, and a launcher.
+
+    /usr/bin/python3 provision/install.py [--prefix DIR] [--launcher FILE] [--uninstall]
+
+The prefix holds `bin/python3`, a copy of the interpreter; `site`, bocker itself, compiled; and
+`packages`, what it needs from PyPI, at the versions of `requirements/run.lock`. The launcher names
+them by their literal paths and starts the interpreter with `-IS`: nothing of the caller's
+environment counts, and `site` is not imported.
+
+Why a copy of the interpreter: `bocker setup` mounts it read-only on itself, as a container that
+reaches `/proc/self/exe` could otherwise write the host's interpreter after its engine was killed.
+
+The standard library of the same release is all this needs. Twice in a row is as good as once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import compileall
+import glob
+import os
+import py_compile
+import shutil
+import subprocess
+import sys
+
+SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PREFIX = "/usr/local/lib/bocker"
+LAUNCHER = "/usr/local/bin/bocker"
+LOCK = f"{SOURCE}/requirements/run.lock"
+MANIFEST = "installed"
+PIP_WHEELS = ("/usr/share/python-wheels/pip-*.whl", f"{os.path.dirname(os.__file__)}/ensurepip/_bundled/pip-*.whl")
+STARTER = """\
+#!{prefix}/bin/python3 -IS
+import sys
+
+sys.path.insert(0, "{prefix}/site")
+sys.path.append("{prefix}/packages")
+from bocker.cli.main import launch
+
+launch()
+"""
+
+
+def main() -> int:
+    """Install, or uninstall; return the exit code."""
+    options = read_options()
+    try:
+        if options.uninstall:
+            uninstall(options.prefix)
+        else:
+            install(options.prefix, options.launcher, options.packages)
+    except (OSError, subprocess.CalledProcessError, Refused) as error:
+        print(f"install: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+class Refused(Exception):
+    """Something that this does not do; nothing was changed."""
+
+
+def read_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--prefix", default=PREFIX, help=f"where everything goes ({PREFIX})")
+    parser.add_argument("--launcher", default=LAUNCHER, help=f"the program that people type ({LAUNCHER})")
+    parser.add_argument("--packages", metavar="DIR", help="copy the packages from DIR instead of asking PyPI")
+    parser.add_argument("--uninstall", action="store_true", help="remove what was installed in the prefix")
+    return parser.parse_args()
+
+
+def install(prefix: str, launcher: str, packages: str | None) -> None:
+    """Build the prefix aside, put it in its place by renaming, and write the launcher last."""
+    check_ground(prefix, launcher)
+    aside = f"{prefix}.new"
+    shutil.rmtree(aside, ignore_errors=True)
+    os.makedirs(f"{aside}/bin")
+    copy_interpreter(aside)
+    copy_program(aside, prefix)
+    add_packages(aside, prefix, packages)
+    write_manifest(aside, launcher)
+    was_protected = is_mounted(f"{prefix}/bin/python3")
+    put_in_place(aside, prefix)
+    if was_protected:
+        protect(f"{prefix}/bin/python3")
+    write_launcher(prefix, launcher)
+    print(f"Installed: {launcher}, {prefix}")
+
+
+def check_ground(prefix: str, launcher: str) -> None:
+    """Refuse an interpreter or a place that the launcher's first line can't name."""
+    if sys.version_info < (3, 11):  # noqa: UP036 - the host's own interpreter may be older
+        raise Refused(f"{sys.executable} is older than Python 3.11")
+    if sys.prefix != sys.base_prefix:
+        raise Refused("this is a virtual environment's interpreter; use the system's: /usr/bin/python3")
+    for path in (prefix, launcher):
+        if not os.path.isabs(path) or not path.isascii() or not path.isprintable() or set(path) & set(" \"'\\"):
+            raise Refused(f"'{path}' must be an absolute path without blanks and quotes")
+    if len(prefix) > 100:
+        raise Refused(f"'{prefix}' is too long for a script's first line")
+    if os.path.exists(prefix) and not os.path.exists(f"{prefix}/{MANIFEST}") and os.listdir(prefix):
+        raise Refused(f"'{prefix}' holds something else")
+
+
+def copy_interpreter(aside: str) -> None:
+    """Copy this interpreter; `pyvenv.cfg` tells the copy where its standard library is."""
+    shutil.copy2(os.path.realpath(sys.executable), f"{aside}/bin/python3")
+    with open(f"{aside}/pyvenv.cfg", "w", encoding="utf-8") as file:
+        file.write(f"home = {os.path.dirname(sys.executable)}\n")
+
+
+def copy_program(aside: str, prefix: str) -> None:
+    """Copy and compile bocker. The compiled files never look at the sources' times again, so a copy
+    of the prefix whose times were lost is as fast."""
+    target = f"{aside}/site/bocker"
+    shutil.copytree(f"{SOURCE}/bocker", target, ignore=shutil.ignore_patterns("__pycache__"))
+    compile_all(target, f"{prefix}/site/bocker")
+
+
+def compile_all(directory: str, final: str) -> None:
+    """Compile every file below `directory`, which will be called `final`."""
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    if not compileall.compile_dir(directory, ddir=final, quiet=1, force=True, invalidation_mode=mode):
+        raise Refused(f"'{directory}' does not compile")
+
+
+def add_packages(aside: str, prefix: str, packages: str | None) -> None:
+    """Install what bocker needs from PyPI, each file checked against the lock; or copy it."""
+    target = f"{aside}/packages"
+    if packages is not None:
+        shutil.copytree(packages, target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        pip = [
+            sys.executable,
+            f"{pip_wheel()}/pip",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--root-user-action=ignore",
+            "install",
+        ]
+        options = ["--target", target, "--no-deps", "--no-compile", "--require-hashes", "--requirement", LOCK]
+        subprocess.run([*pip, *options], check=True, stdin=subprocess.DEVNULL)
+    shutil.rmtree(f"{target}/bin", ignore_errors=True)  # programs whose first line names the place aside
+    compile_all(target, f"{prefix}/packages")
+
+
+def pip_wheel() -> str:
+    """Return the pip that came with the interpreter, as a wheel that can be run."""
+    for pattern in PIP_WHEELS:
+        found = sorted(glob.glob(pattern))
+        if found:
+            return found[-1]
+    raise Refused("there is no pip here; on Debian: apt-get install python3-venv")
+
+
+def write_manifest(aside: str, launcher: str) -> None:
+    """Write down every file, so that uninstalling removes these and no others."""
+    files = [os.path.relpath(f"{folder}/{name}", aside) for folder, _, names in os.walk(aside) for name in names]
+    with open(f"{aside}/{MANIFEST}", "w", encoding="utf-8") as file:
+        file.writelines(f"{name}\n" for name in (launcher, *sorted(files), MANIFEST))
+
+
+def put_in_place(aside: str, prefix: str) -> None:
+    """Rename the new prefix to its place. Containers that run keep the interpreter they have."""
+    old = f"{prefix}.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if os.path.exists(prefix):
+        unprotect(f"{prefix}/bin/python3")
+        os.rename(prefix, old)
+    os.rename(aside, prefix)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_launcher(prefix: str, launcher: str) -> None:
+    """Write the launcher at one instant."""
+    os.makedirs(os.path.dirname(launcher), exist_ok=True)
+    aside = f"{launcher}.new"
+    with open(aside, "w", encoding="utf-8") as file:
+        file.write(STARTER.format(prefix=prefix))
+        os.fchmod(file.fileno(), 0o755)
+    os.rename(aside, launcher)
+
+
+def uninstall(prefix: str) -> None:
+    """Remove what the manifest names, then the directories that are empty."""
+    try:
+        with open(f"{prefix}/{MANIFEST}", encoding="utf-8") as file:
+            launcher, *files = file.read().splitlines()
+    except FileNotFoundError:
+        raise Refused(f"bocker is not installed in '{prefix}'") from None
+    unprotect(f"{prefix}/bin/python3")
+    for path in (launcher, *(f"{prefix}/{name}" for name in files)):
+        if os.path.lexists(path):
+            os.unlink(path)
+    for folder, _, _ in os.walk(prefix, topdown=False):
+        if not os.listdir(folder):
+            os.rmdir(folder)
+    left = f"; left: {prefix}, which holds other things" if os.path.exists(prefix) else ""
+    print(f"Removed: {launcher}, {prefix}{left}")
+
+
+def is_mounted(path: str) -> bool:
+    """Tell whether something is mounted at exactly `path`."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        return any(line.split(" ")[4] == path for line in file)
+
+
+def protect(path: str) -> None:
+    """Mount a file read-only on itself, as `bocker setup` does."""
+    subprocess.run(["mount", "--bind", path, path], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", path], check=True)
+
+
+def unprotect(path: str) -> None:
+    """Take such mounts away. Lazily: a container that runs holds its own, and it stays read-only."""
+    while is_mounted(path):
+        subprocess.run(["umount", "--lazy", path], check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
