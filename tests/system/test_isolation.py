@@ -6,9 +6,10 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 
 import pytest
+
+from tests.system.waiting import wait_until
 
 DOCKERS_CAPABILITIES = 0xA80425FB
 
@@ -323,13 +324,6 @@ def test_L3_a_killed_engine_takes_its_container_along(bocker, image, start, sett
 
 def sleeping(seconds: str) -> bool:
     return subprocess.run(["pgrep", "-f", f"sleep {seconds}$"], capture_output=True, check=False).returncode == 0
-
-
-def wait_until(condition, seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def busybox_tree(tree) -> None:
