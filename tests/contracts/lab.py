@@ -21,13 +21,15 @@ READ_ONLY = "read-only"  # a btrfs mounted read-only, with one subvolume `img_42
 DENIED = "denied"  # a directory of a btrfs whose entries nobody may change, with the same two in it
 FULL = "full"  # a btrfs without space, with the same two in it
 NO_GROUPS = "no groups"  # for `kernel` only: a host without control groups
+NO_FIREWALL = "no firewall"  # for `kernel` only: a host without nftables
+NO_RIGHTS = "no rights"  # for `kernel` only: a program that may not administer the network, until the lab is closed
 
 
 class Entry(Value):
     """What a file in a tree is. kind: `file`, `directory`, `link`, `character`, `block`, `fifo`.
 
     `first_name` is the first path, in order, of the same file (hard links share it); `device` its
-    major and minor number; `sparse` whether it has holes.
+    major and minor number; `sparse` whether it has holes; the content of a long file is a digest of it.
     """
 
     kind: str
@@ -94,6 +96,10 @@ class Lab(ABC):
     @abstractmethod
     def spawn(self, directory: str = "/") -> int:
         """Start a process that does as told below, with its root directory at `directory`; return its pid."""
+
+    @abstractmethod
+    def spawn_in(self, namespace: str) -> int:
+        """Start such a process in the network namespace with that name (see the port `Namespaces`)."""
 
     @abstractmethod
     def kill(self, pid: int) -> None:
