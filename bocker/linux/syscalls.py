@@ -95,12 +95,23 @@ class _Long(_ctypes._SimpleCData):  # type: ignore[type-arg]
     _type_ = "l"
 
 
+class _Int(_ctypes._SimpleCData):  # type: ignore[type-arg]
+    _type_ = "i"
+
+
 class _Char(_ctypes._SimpleCData):  # type: ignore[type-arg]
     _type_ = "c"
 
 
 class _Function(_ctypes.CFuncPtr):
     """A C function that keeps the interpreter's lock: after clone3 the child has but one thread."""
+
+    _flags_ = _CDECL | _USE_ERRNO | _PYTHON_API
+    _restype_ = _Int  # not a long: the upper half of an int's register is not defined, and -1 would look positive
+
+
+class _LongFunction(_ctypes.CFuncPtr):
+    """The same for syscall(2), which answers with a long."""
 
     _flags_ = _CDECL | _USE_ERRNO | _PYTHON_API
     _restype_ = _Long
@@ -130,7 +141,7 @@ def _argument(argument: int | bytes | bytearray | None) -> Any:
     return argument
 
 
-_syscall = _function("syscall")
+_syscall = _LongFunction(_ctypes.dlsym(_library, "syscall"))
 
 
 def syscall(number: int, *arguments: int | bytes | bytearray | None) -> int:
