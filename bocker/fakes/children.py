@@ -1,0 +1,408 @@
+"""How a child becomes a container's program: the steps of `core.spec`, carried out on the state.
+
+clone(2), cgroups(7), veth(4), pivot_root(2), mount(2), capabilities(7), execve(2). A step that is
+refused names itself; what the steps before it had made goes with the child's namespaces.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+
+import attrs
+
+from bocker.core import spec as plan
+from bocker.core.addresses import Interface
+from bocker.core.spec import ContainerSpec, ExecSpec, Mount, NetworkSpec, Process
+from bocker.fakes import files, groups, laws, programs, wire
+from bocker.fakes.errors import NotModelled, Refused
+from bocker.fakes.state import (
+    CHARACTER,
+    DIRECTORY,
+    FILE,
+    PREPARING,
+    RUNNING,
+    SYMLINK,
+    ZOMBIE,
+    Entry,
+    HandleRow,
+    MountRow,
+    Place,
+    ProcessRow,
+    State,
+    new_id,
+    put_link,
+    put_process,
+    with_row,
+    without,
+)
+from bocker.kernel.processes import Exited
+
+KINDS = files.OPAQUE | {"tmpfs", "bind"}
+LONGEST_HOSTNAME = 64
+NAMESPACED_SYSCTLS = ("net.", "kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
+DEFAULT_PATH = "/bin:/usr/bin"  # execvp(3), where the environment has none
+CAPABILITIES = frozenset(
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
+    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN "
+    "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE "
+    "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE".split()
+)
+
+ChildStep = tuple[str, Callable[[State], State]]
+
+
+def create(state: State, parent_pid: int, spec: ContainerSpec, cgroup_parent: str) -> tuple[State, ProcessRow]:
+    """Make the first process of a container and let it prepare itself."""
+    if not set(spec.namespaces) <= set(plan.NAMESPACES):
+        raise Refused(errno.EINVAL, step=plan.STEP_CLONE)
+    if set(spec.namespaces) != set(plan.NAMESPACES):
+        raise NotModelled("a container that shares a namespace with the host")
+    namespaces = {}
+    for kind in plan.NAMESPACES:
+        state, namespaces[kind] = wire.add_network(state) if kind == plan.NETWORK else new_id(state)
+    state, row = _child(state, parent_pid, spec, namespaces, first=True)
+    return _prepare(
+        state,
+        row.pid,
+        (
+            (plan.STEP_GROUP, lambda now: join_group(now, row.pid, cgroup_parent, spec.group)),
+            (plan.STEP_NETWORK, lambda now: build_network(now, namespaces[plan.NETWORK], spec.network)),
+            (plan.STEP_HOSTNAME, lambda now: set_hostname(now, row.pid, spec.hostname)),
+            (plan.STEP_SYSCTLS, lambda now: set_sysctls(now, row.pid, spec.sysctls)),
+        ),
+    )
+
+
+def enter(
+    state: State, parent_pid: int, target: ProcessRow, spec: ExecSpec, cgroup_parent: str
+) -> tuple[State, ProcessRow]:
+    """Make a process in the namespaces of another."""
+    if target.first and target.phase == PREPARING:
+        raise NotModelled("entering a container that was not released")
+    state, row = _child(state, parent_pid, spec, dict(target.namespaces), first=False)
+    joins = (plan.STEP_GROUP, lambda now: join_group(now, row.pid, cgroup_parent, spec.group))
+    return _prepare(state, row.pid, (joins,))
+
+
+def _child(
+    state: State, parent_pid: int, spec: ContainerSpec | ExecSpec, namespaces: dict[str, int], first: bool
+) -> tuple[State, ProcessRow]:
+    state, handle = new_id(attrs.evolve(state, last_pid=state.last_pid + 1))
+    row = ProcessRow(
+        pid=state.last_pid,
+        start_ticks=programs.ticks(state),
+        parent=parent_pid,
+        phase=PREPARING,
+        first=first,
+        spec=spec,
+        namespaces=namespaces,
+        handle=handle,
+        output=handle,
+    )
+    handles = with_row(state.handles, handle, HandleRow(handle, row.pid, parent_pid))
+    return put_process(attrs.evolve(state, handles=handles), row), row
+
+
+def _prepare(state: State, pid: int, steps: tuple[ChildStep, ...]) -> tuple[State, ProcessRow]:
+    state, refused = _carry_out(state, steps)
+    if refused is not None and refused.step is not None:
+        failed = attrs.evolve(state.processes[pid], failed=(refused.step, refused.errno))
+        state = put_process(state, failed)
+    return state, state.processes[pid]
+
+
+def _carry_out(state: State, steps: tuple[ChildStep, ...]) -> tuple[State, Refused | None]:
+    for name, step in steps:
+        try:
+            state = step(state)
+        except Refused as refused:
+            return state, Refused(refused.errno, refused.detail, name)
+    return state, None
+
+
+def release(state: State, handle: int) -> tuple[State, tuple[str, ...] | Refused]:
+    """Let a child go on; the result is the mount points made, or the refusal after which it is gone."""
+    row = prepared(state, handle)
+    if row.phase == ZOMBIE:
+        return discard(state, handle), Refused(errno.ESRCH, step=plan.STEP_NAMESPACES)
+    if row.failed is not None:
+        return discard(state, handle), Refused(row.failed[1], step=row.failed[0])
+    made: list[str] = []
+    state, refused = _carry_out(state, _release_steps(row, made))
+    if refused is not None:
+        return discard(state, handle), refused
+    return programs.run(state, row.pid), tuple(made)
+
+
+def prepared(state: State, handle: int) -> ProcessRow:
+    """Return the child behind a handle that was not released yet."""
+    found = state.handles.get(handle)
+    if found is None:
+        raise Refused(errno.ESRCH)
+    row = state.processes[found.pid]
+    if row.phase == RUNNING or row.program:
+        raise NotModelled("releasing a child twice")
+    return row
+
+
+def _release_steps(row: ProcessRow, made: list[str]) -> tuple[ChildStep, ...]:
+    spec = row.spec
+    assert spec is not None
+    namespace = row.namespaces[plan.MOUNT]
+    last: tuple[ChildStep, ...] = (
+        (plan.STEP_PRIVILEGES, lambda now: check_privileges(now, spec.process)),
+        (plan.STEP_DIRECTORY, lambda now: check_directory(now, namespace, spec.process.cwd)),
+        (plan.STEP_EXECUTE, lambda now: execute(now, row.pid, spec.process)),
+    )
+    if isinstance(spec, ExecSpec):
+        return last
+    return (
+        (plan.STEP_ROOT, lambda now: enter_root(now, namespace, spec.root)),
+        (plan.STEP_MOUNTS, lambda now: mount_all(now, namespace, spec, made)),
+        *last,
+    )
+
+
+def discard(state: State, handle: int) -> State:
+    """Kill and reap a child, with its container when it is the first; nothing when it is gone."""
+    found = state.handles.get(handle)
+    if found is None:
+        return state
+    state = laws.process_ends(state, found.pid, Exited(None, programs.SIGKILL))
+    return reap(state, handle)
+
+
+def reap(state: State, handle: int) -> State:
+    """Take a zombie and its handle away: wait(2)."""
+    pid = state.handles[handle].pid
+    return attrs.evolve(state, processes=without(state.processes, pid), handles=without(state.handles, handle))
+
+
+def join_group(state: State, pid: int, parent: str, name: str) -> State:
+    """Put a process into a group."""
+    group = groups.group_called(state, parent, name)
+    return put_process(state, attrs.evolve(state.processes[pid], group=group.id))
+
+
+def build_network(state: State, network: int, spec: NetworkSpec) -> State:
+    """Make the container's link from within, with its address and its way out."""
+    state = wire.add_veth(state, spec.host_link, spec.interface, spec.mac, spec.bridge, network)
+    wire.check_free(state, network, spec.alias)
+    link = wire.called(state, network, spec.interface)
+    state = put_link(state, attrs.evolve(link, alias=spec.alias))
+    for name in ("lo", spec.interface):
+        state = wire.bring_up(state, wire.called(state, network, name))
+    address = Interface(spec.address, spec.prefix_length)
+    state = wire.add_address(state, wire.called(state, network, spec.interface), address)
+    return wire.add_default_route(state, network, spec.gateway)
+
+
+def set_hostname(state: State, pid: int, hostname: str) -> State:
+    """Set the host name: sethostname(2)."""
+    if len(hostname.encode()) > LONGEST_HOSTNAME:
+        raise Refused(errno.EINVAL)
+    return put_process(state, attrs.evolve(state.processes[pid], hostname=hostname))
+
+
+def set_sysctls(state: State, pid: int, sysctls: tuple[tuple[str, str], ...]) -> State:
+    """Set the kernel's settings that belong to the child's own namespaces."""
+    for name, _ in sysctls:
+        if name not in state.sysctls:
+            raise Refused(errno.ENOENT, name)
+        if not name.startswith(NAMESPACED_SYSCTLS):
+            raise NotModelled(f"a container that changes the host's {name}")
+    return put_process(state, attrs.evolve(state.processes[pid], sysctls=sysctls))
+
+
+def enter_root(state: State, namespace: int, root: str) -> State:
+    """Make a subvolume or directory the root, the only mount that is left: pivot_root(2)."""
+    spot, entry = files.existing(state, root)
+    if entry.kind != DIRECTORY:
+        raise Refused(errno.ENOTDIR, root)
+    mount = MountRow("/", spot.place, "btrfs", spot.mount.source, spot.mount.flags)
+    return attrs.evolve(state, mounts=with_row(state.mounts, namespace, (mount,)))
+
+
+def mount_all(state: State, namespace: int, spec: ContainerSpec, made: list[str]) -> State:
+    """Carry out the plan's mounts, devices, links, files, masks and read-only paths."""
+    for mount in spec.mounts:
+        state = mount_one(state, namespace, mount, made)
+    for device in spec.devices:
+        place = _device_of(state, device.path, (device.major, device.minor))
+        state = _lay_over(state, namespace, device.path, place, "bind", made)
+    for path, target in spec.links:
+        state = _make_link(state, namespace, path, target)
+    for file in spec.files:
+        state, place = own_tree(state, namespace, "tmpfs", Entry(FILE, file.mode, content=file.content))
+        state = _lay_over(state, namespace, file.target, place, "file", made)
+    for path in spec.masked_paths:
+        state = _mask(state, namespace, path)
+    for path in spec.readonly_paths:
+        state = _make_read_only(state, namespace, path)
+    return state
+
+
+def mount_one(state: State, namespace: int, mount: Mount, made: list[str]) -> State:
+    """Mount one file system of the plan, or one of the host's directories."""
+    if mount.kind not in KINDS:
+        if mount.optional:
+            return state
+        raise Refused(errno.ENODEV, mount.kind)
+    kind = DIRECTORY
+    if mount.kind == "bind":
+        spot, entry = files.existing(state, mount.source)
+        place, kind = spot.place, entry.kind
+    else:
+        state, place = own_tree(state, namespace, mount.kind, Entry(DIRECTORY, _mode_of(mount.data)))
+    state = mount_point(state, namespace, mount.target, kind, made, follow=True)
+    target = _target(state, namespace, mount.target, follow=True)
+    return files.add_mount(state, MountRow(target, place, mount.kind, mount.source, mount.flags), namespace)
+
+
+def _mode_of(data: str) -> int:
+    for option in data.split(","):
+        if option.startswith("mode="):
+            return int(option[5:], 8)
+    return 0o1777
+
+
+def own_tree(state: State, namespace: int, kind: str, top: Entry) -> tuple[State, Place]:
+    """Make a file system that ends with its mount namespace."""
+    state, filesystem = files.add_filesystem(state, kind, f"mount:{namespace}", top)
+    return state, Place(filesystem.top, "")
+
+
+def mount_point(state: State, namespace: int, target: str, kind: str, made: list[str], follow: bool) -> State:
+    """Make the place for a mount where the image has none, and note it if it is in the root's tree."""
+    parent = target.rpartition("/")[0]
+    if _is_opaque(state, namespace, target):
+        return state
+    if not files.is_directory(state, parent or "/", namespace):
+        state = files.make_directories(state, parent, 0o755, namespace)
+    spot = files.locate(state, target, namespace, follow)
+    if files.entry_at(state, spot.place) is not None:
+        return state
+    files.check_writable(state, spot)
+    if spot.mount.target == "/":
+        made.append(spot.path)
+    entry = Entry(DIRECTORY) if kind == DIRECTORY else Entry(FILE, 0o644)
+    return files.put_entry(state, spot.place, entry)
+
+
+def _is_opaque(state: State, namespace: int, path: str) -> bool:
+    mounts = {mount.target: mount for mount in state.mounts[namespace]}
+    parts = path.strip("/").split("/")
+    above = ["/" + "/".join(parts[:count]) for count in range(1, len(parts))]
+    under = [mounts[target] for target in above if target in mounts]
+    return bool(under) and under[-1].kind in files.OPAQUE
+
+
+def _target(state: State, namespace: int, path: str, follow: bool) -> str:
+    return path if _is_opaque(state, namespace, path) else files.locate(state, path, namespace, follow).path
+
+
+def _lay_over(state: State, namespace: int, path: str, place: Place, kind: str, made: list[str]) -> State:
+    state = mount_point(state, namespace, path, FILE, made, follow=False)
+    target = _target(state, namespace, path, follow=False)
+    return files.add_mount(state, MountRow(target, place, kind, "", ("nosuid",)), namespace)
+
+
+def _device_of(state: State, path: str, number: tuple[int, int]) -> Place:
+    spot, entry = files.existing(state, path)
+    if entry.kind != CHARACTER or entry.device != number:
+        raise Refused(errno.ENODEV, path)
+    return spot.place
+
+
+def _make_link(state: State, namespace: int, path: str, target: str) -> State:
+    spot = files.locate(state, path, namespace, follow=False)
+    if files.entry_at(state, spot.place) is not None:
+        raise Refused(errno.EEXIST, path)
+    return files.put_entry(state, spot.place, Entry(SYMLINK, 0o777, target=target))
+
+
+def _mask(state: State, namespace: int, path: str) -> State:
+    if not _is_opaque(state, namespace, path):
+        return state
+    state, place = own_tree(state, namespace, "mask", Entry(DIRECTORY, 0o755))
+    return files.add_mount(state, MountRow(path, place, "mask", "", ("ro",)), namespace)
+
+
+def _make_read_only(state: State, namespace: int, path: str) -> State:
+    if not _is_opaque(state, namespace, path):
+        return state
+    state, place = own_tree(state, namespace, "proc", Entry(DIRECTORY, 0o555))
+    return files.add_mount(state, MountRow(path, place, "bind", path, ("ro",)), namespace)
+
+
+def check_privileges(state: State, process: Process) -> State:
+    """Set capabilities and ids; a name that is no capability is refused."""
+    if not CAPABILITIES.issuperset(process.capabilities):
+        raise Refused(errno.EINVAL)
+    return state
+
+
+def check_directory(state: State, namespace: int, path: str) -> State:
+    """Change to the working directory: chdir(2)."""
+    if files.existing(state, path, namespace)[1].kind != DIRECTORY:
+        raise Refused(errno.ENOTDIR, path)
+    return state
+
+
+def execute(state: State, pid: int, process: Process) -> State:
+    """Become the program: execve(2)."""
+    row = state.processes[pid]
+    path = find_program(state, row.namespaces[plan.MOUNT], process)
+    verbs = programs.verbs_of(path.rpartition("/")[2], process.args[1:])
+    return put_process(state, attrs.evolve(row, phase=RUNNING, program=path, verbs=verbs))
+
+
+def find_program(state: State, namespace: int, process: Process) -> str:
+    """Return the path of `args[0]`, looked for in the environment's PATH: execvp(3)."""
+    if not process.args:
+        raise Refused(errno.EINVAL)
+    name = process.args[0]
+    if "/" in name:
+        path = name if name.startswith("/") else f"{process.cwd.rstrip('/')}/{name}"
+        check_executable(state, namespace, path, process)
+        return path
+    refusal = Refused(errno.ENOENT, name)
+    for directory in _search_path(process):
+        try:
+            check_executable(state, namespace, f"{directory}/{name}", process)
+        except Refused as refused:
+            if refused.errno not in {errno.ENOENT, errno.ENOTDIR, errno.EACCES}:
+                raise
+            refusal = refused if refused.errno == errno.EACCES else refusal
+        else:
+            return f"{directory}/{name}"
+    raise refusal
+
+
+def _search_path(process: Process) -> list[str]:
+    for variable in process.env:
+        if variable.startswith("PATH="):
+            return [directory or process.cwd for directory in variable[5:].split(":")]
+    return DEFAULT_PATH.split(":")
+
+
+def check_executable(state: State, namespace: int, path: str, process: Process) -> None:
+    """Refuse what execve(2) refuses: EACCES for no file or no right, ENOEXEC for an unknown format,
+    ENOENT for a script whose interpreter is not there."""
+    spot, entry = files.existing_or_opaque(state, path, namespace)
+    if entry.kind != FILE or not _may_execute(entry, process) or "noexec" in spot.mount.flags:
+        raise Refused(errno.EACCES, path)
+    if entry.content.startswith(b"#!"):
+        interpreter = entry.content[2:].split(b"\n")[0].split()
+        check_executable(state, namespace, interpreter[0].decode(), process)
+    elif not entry.content.startswith(b"\x7fELF"):
+        raise Refused(errno.ENOEXEC, path)
+
+
+def _may_execute(entry: Entry, process: Process) -> bool:
+    if process.uid == 0:
+        return bool(entry.mode & 0o111)
+    if process.uid == entry.uid:
+        return bool(entry.mode & 0o100)
+    return bool(entry.mode & (0o010 if entry.gid in {process.gid, *process.groups} else 0o001))

@@ -1,0 +1,285 @@
+"""Paths, trees and mounts: path_resolution(7), symlink(7), mount_namespaces(7), btrfs-subvolume(8).
+
+The host's root, the store, a container's tmpfs and a file laid over another are all the same
+thing here: a tree (`SubvolumeRow`), mounted somewhere in a mount namespace.
+"""
+
+from __future__ import annotations
+
+import errno
+
+import attrs
+
+from bocker.fakes.errors import NotModelled, Refused
+from bocker.fakes.state import (
+    CHARACTER,
+    DIRECTORY,
+    FILE,
+    HOST,
+    SUBVOLUME,
+    SYMLINK,
+    Entry,
+    FilesystemRow,
+    MountRow,
+    Place,
+    State,
+    SubvolumeRow,
+    new_id,
+    with_row,
+)
+
+MOST_LINKS = 40  # path_resolution(7)
+LONGEST_NAME = 255
+OPAQUE = frozenset({"proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2"})
+
+
+@attrs.frozen
+class Spot:
+    """Where a path leads: a place, and the mount that it was reached by."""
+
+    place: Place
+    mount: MountRow
+    path: str
+
+
+def locate(state: State, path: str, namespace: int = HOST, follow: bool = True) -> Spot:
+    """Walk `path` in a mount namespace. The last component need not exist; the ones before must."""
+    return _walk(state, namespace, [part for part in path.split("/") if part], follow, MOST_LINKS)
+
+
+def _walk(state: State, namespace: int, parts: list[str], follow: bool, links_left: int) -> Spot:
+    mounts = {mount.target: mount for mount in state.mounts[namespace]}
+    spot = _enter(state, mounts["/"], "/")
+    above: list[Spot] = []
+    for number, name in enumerate(parts):
+        if name in {".", ".."}:
+            spot = above.pop() if name == ".." and above else spot
+            continue
+        above.append(spot)
+        spot = _step(state, mounts, spot, name)
+        entry = entry_at(state, spot.place)
+        last = number == len(parts) - 1
+        if entry is not None and entry.kind == SYMLINK and (follow or not last):
+            if not links_left:
+                raise Refused(errno.ELOOP)
+            return _walk(state, namespace, _target(above[-1].path, entry, parts[number + 1 :]), follow, links_left - 1)
+    return spot
+
+
+def _target(directory: str, entry: Entry, rest: list[str]) -> list[str]:
+    start = [] if entry.target.startswith("/") else [part for part in directory.split("/") if part]
+    return [*start, *(part for part in entry.target.split("/") if part), *rest]
+
+
+def _step(state: State, mounts: dict[str, MountRow], spot: Spot, name: str) -> Spot:
+    entry = entry_at(state, spot.place)
+    if entry is None and filesystem_of(state, spot.place).kind in OPAQUE:
+        raise NotModelled(f"what is in {spot.path}")
+    if entry is None:
+        raise Refused(errno.ENOENT, spot.path)
+    if entry.kind != DIRECTORY:
+        raise Refused(errno.ENOTDIR, spot.path)
+    if len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
+        raise Refused(errno.ENAMETOOLONG)
+    path = f"{spot.path.rstrip('/')}/{name}"
+    if path in mounts:
+        return _enter(state, mounts[path], path)
+    return _into(state, Spot(Place(spot.place.subvolume, joined(spot.place.path, name)), spot.mount, path))
+
+
+def _enter(state: State, mount: MountRow, path: str) -> Spot:
+    return _into(state, Spot(mount.place, mount, path))
+
+
+def _into(state: State, spot: Spot) -> Spot:
+    entry = state.subvolumes[spot.place.subvolume].files.get(spot.place.path)
+    if entry is not None and entry.kind == SUBVOLUME:
+        return attrs.evolve(spot, place=Place(entry.subvolume, ""))
+    return spot
+
+
+def joined(directory: str, name: str) -> str:
+    """Join two parts of a path within a tree."""
+    return f"{directory}/{name}" if directory and name else directory or name
+
+
+def entry_at(state: State, place: Place) -> Entry | None:
+    """Return the entry at a place, None when there is none."""
+    return state.subvolumes[place.subvolume].files.get(place.path)
+
+
+def existing(state: State, path: str, namespace: int = HOST, follow: bool = True) -> tuple[Spot, Entry]:
+    """Return where an existing path leads; refuse ENOENT when it leads nowhere."""
+    spot = locate(state, path, namespace, follow)
+    entry = entry_at(state, spot.place)
+    if entry is None:
+        raise Refused(errno.ENOENT, path)
+    return spot, entry
+
+
+def is_directory(state: State, path: str, namespace: int = HOST) -> bool:
+    """Tell whether a path leads to a directory."""
+    try:
+        return existing(state, path, namespace)[1].kind == DIRECTORY
+    except Refused:
+        return False
+
+
+def children(state: State, place: Place) -> dict[str, Entry]:
+    """Return the names in a directory."""
+    prefix = place.path + "/" if place.path else ""
+    start = len(prefix)
+    return {
+        path[start:]: entry
+        for path, entry in state.subvolumes[place.subvolume].files.items()
+        if path and path.startswith(prefix) and "/" not in path[start:]
+    }
+
+
+def check_writable(state: State, spot: Spot) -> None:
+    """Refuse EROFS on a read-only mount or in a read-only snapshot, EPERM where chattr(1) forbade it."""
+    if "ro" in spot.mount.flags or state.subvolumes[spot.place.subvolume].read_only:
+        raise Refused(errno.EROFS, spot.path)
+    directory = spot.place.path.rpartition("/")[0]
+    for path in {spot.place.path, directory}:
+        entry = state.subvolumes[spot.place.subvolume].files.get(path)
+        if entry is not None and entry.immutable:
+            raise Refused(errno.EPERM, spot.path)
+    if filesystem_of(state, spot.place).kind in OPAQUE:
+        raise NotModelled(f"writing to {spot.path}")
+
+
+def filesystem_of(state: State, place: Place) -> FilesystemRow:
+    """Return the file system that a place lies in."""
+    return state.filesystems[state.subvolumes[place.subvolume].filesystem]
+
+
+def put_entry(state: State, place: Place, entry: Entry) -> State:
+    """Add or replace an entry; other names of the same file (hard links) change with it."""
+    row = state.subvolumes[place.subvolume]
+    files = with_row(row.files, place.path, entry)
+    if entry.inode:
+        files = {path: entry if old.inode == entry.inode else old for path, old in files.items()}
+    state = _use_space(state, row, len(entry.content) - len(_content(row.files.get(place.path))))
+    return _with_files(state, row, files, {place.path})
+
+
+def _content(entry: Entry | None) -> bytes:
+    return b"" if entry is None else entry.content
+
+
+def drop_entry(state: State, place: Place) -> State:
+    """Take an entry, and all below it, away."""
+    row = state.subvolumes[place.subvolume]
+    prefix = place.path + "/"
+    gone = {path for path in row.files if path == place.path or path.startswith(prefix)}
+    freed = sum(len(row.files[path].content) for path in gone)
+    files = {path: entry for path, entry in row.files.items() if path not in gone}
+    return _with_files(_use_space(state, row, -freed), row, files, {place.path})
+
+
+def _with_files(state: State, row: SubvolumeRow, files: dict[str, Entry], touched: set[str]) -> State:
+    return attrs.evolve(
+        state,
+        subvolumes=with_row(state.subvolumes, row.id, attrs.evolve(row, files=files)),
+        unsynced=state.unsynced | {(row.id, path) for path in touched},
+    )
+
+
+def _use_space(state: State, row: SubvolumeRow, bytes_more: int) -> State:
+    filesystem = state.filesystems[row.filesystem]
+    if filesystem.free_bytes is None or not bytes_more:
+        return state
+    if bytes_more > filesystem.free_bytes:
+        raise Refused(errno.ENOSPC)
+    row_after = attrs.evolve(filesystem, free_bytes=filesystem.free_bytes - bytes_more)
+    return attrs.evolve(state, filesystems=with_row(state.filesystems, filesystem.id, row_after))
+
+
+def check_space(state: State, place: Place) -> None:
+    """Refuse ENOSPC where not even metadata fits."""
+    if filesystem_of(state, place).free_bytes == 0:
+        raise Refused(errno.ENOSPC)
+
+
+def make_directories(state: State, path: str, mode: int = 0o755, namespace: int = HOST) -> State:
+    """Make a directory and those above it that are not there, as `mkdir -p`."""
+    done = ""
+    for name in (part for part in path.split("/") if part):
+        done = f"{done}/{name}"
+        spot = locate(state, done, namespace)
+        entry = entry_at(state, spot.place)
+        if entry is None:
+            check_writable(state, spot)
+            check_space(state, spot.place)
+            state = put_entry(state, spot.place, Entry(DIRECTORY, mode, mtime_ns=state.clock_ns))
+        elif entry.kind != DIRECTORY:
+            raise Refused(errno.ENOTDIR, done)
+    return state
+
+
+def write_file(state: State, path: str, content: bytes, namespace: int = HOST, mode: int = 0o644) -> State:
+    """Create or overwrite a file; its directory must be there."""
+    spot = locate(state, path, namespace)
+    entry = entry_at(state, spot.place)
+    check_writable(state, spot)
+    check_space(state, spot.place)
+    if entry is not None and entry.kind == DIRECTORY:
+        raise Refused(errno.EISDIR, path)
+    if entry is not None and entry.kind != FILE:
+        raise NotModelled(f"writing to the {entry.kind} {path}")
+    existing(state, path.rpartition("/")[0] or "/", namespace)
+    before = entry or Entry(FILE, mode)
+    return put_entry(state, spot.place, attrs.evolve(before, content=content, mtime_ns=state.clock_ns))
+
+
+def read_file(state: State, path: str, namespace: int = HOST) -> bytes:
+    """Return a file's content."""
+    spot, entry = existing_or_opaque(state, path, namespace)
+    if entry.kind == DIRECTORY:
+        raise Refused(errno.EISDIR, path)
+    if entry.kind != FILE:
+        if entry.kind == CHARACTER and entry.device == (1, 3):
+            return b""
+        raise NotModelled(f"reading the {entry.kind} {spot.path}")
+    return entry.content
+
+
+def existing_or_opaque(state: State, path: str, namespace: int) -> tuple[Spot, Entry]:
+    """As `existing`, but say so when the path is in a file system whose files are not modelled."""
+    spot = locate(state, path, namespace)
+    entry = entry_at(state, spot.place)
+    if entry is not None:
+        return spot, entry
+    if filesystem_of(state, spot.place).kind in OPAQUE:
+        raise NotModelled(f"what is in {spot.path}")
+    raise Refused(errno.ENOENT, path)
+
+
+def add_tree(state: State, filesystem: int, files: dict[str, Entry], **columns: object) -> tuple[State, int]:
+    """Add a tree to a file system; return its id."""
+    state, number = new_id(state)
+    row = SubvolumeRow(number, filesystem, files, **columns)  # type: ignore[arg-type]
+    return attrs.evolve(state, subvolumes=with_row(state.subvolumes, number, row)), number
+
+
+def add_filesystem(
+    state: State, kind: str, source: str, top: Entry | None = None, free_bytes: int | None = None
+) -> tuple[State, FilesystemRow]:
+    """Add a file system whose first tree is `top` (an empty directory)."""
+    state, number = new_id(state)
+    state, tree = add_tree(state, number, {"": top or Entry(DIRECTORY)}, uuid=f"{number:032x}")
+    row = FilesystemRow(number, kind, tree, source, free_bytes)
+    return attrs.evolve(state, filesystems=with_row(state.filesystems, number, row)), row
+
+
+def add_mount(state: State, mount: MountRow, namespace: int = HOST) -> State:
+    """Mount something in a mount namespace."""
+    mounts = (*state.mounts.get(namespace, ()), mount)
+    return attrs.evolve(state, mounts=with_row(state.mounts, namespace, mounts))
+
+
+def mount_at(state: State, target: str, namespace: int = HOST) -> MountRow | None:
+    """Return the newest mount at exactly `target`."""
+    found = [mount for mount in state.mounts[namespace] if mount.target == target]
+    return found[-1] if found else None

@@ -1,0 +1,184 @@
+"""The host port on the fake: mount(8), mkfs.btrfs(8), cp(1), sysctl(8)."""
+
+# ruff: noqa: D102 - the port says what each method does
+
+from __future__ import annotations
+
+import errno
+
+import attrs
+
+from bocker.fakes import files, images
+from bocker.fakes.errors import NotModelled, Refused
+from bocker.fakes.state import DIRECTORY, FILE, HOST, SUBVOLUME, Entry, MountRow, Place, State, with_row, without
+from bocker.fakes.view import View
+from bocker.kernel.host import Host, HostFacts, MountPoint
+
+SMALLEST_BTRFS_BYTES = 114_294_784  # mkfs.btrfs 6.2 with its defaults
+RESTRICTED = ("nosuid", "nodev")
+
+
+class FakeHost(View, Host):
+    """The machine that the world is."""
+
+    __slots__ = ()
+    name = "host"
+
+    def facts(self) -> HostFacts:
+        return self._ask("facts", "", self._facts)
+
+    def mount_at(self, target: str) -> MountPoint | None:
+        return self._ask("mount_at", target, lambda state: _mount_at(state, target))
+
+    def make_filesystem(self, path: str, size_bytes: int) -> None:
+        self._change("make_filesystem", path, lambda state: _make_filesystem(state, path, size_bytes))
+
+    def mount_image(self, path: str, target: str) -> None:
+        self._change("mount_image", target, lambda state: _mount_image(state, path, target))
+
+    def restrict(self, target: str) -> None:
+        self._change("restrict", target, lambda state: _restrict(state, target))
+
+    def protect(self, path: str, target: str) -> None:
+        self._change("protect", target, lambda state: _protect(state, path, target))
+
+    def unmount(self, target: str) -> None:
+        self._change("unmount", target, lambda state: _unmount(state, target))
+
+    def delete(self, path: str) -> None:
+        self._change("delete", path, lambda state: _delete(state, path))
+
+    def copy_tree(self, directory: str, target: str) -> None:
+        self._change("copy_tree", target, lambda state: _copy_tree(state, directory, target))
+
+    def read(self, path: str) -> bytes:
+        return self._ask("read", path, lambda state: files.read_file(state, path))
+
+    def read_sysctl(self, name: str) -> str:
+        return self._ask("read_sysctl", name, lambda state: _sysctl(state, name))
+
+    def write_sysctl(self, name: str, value: str) -> None:
+        self._change("write_sysctl", name, lambda state: _write_sysctl(state, name, value))
+
+    def _facts(self, state: State) -> HostFacts:
+        read_only = "ro" in files.locate(state, images.INTERPRETER).mount.flags
+        return HostFacts(self._world.privileged, self._world.processors, images.INTERPRETER, read_only)
+
+
+def _mount_at(state: State, target: str) -> MountPoint | None:
+    mount = files.mount_at(state, target)
+    return None if mount is None else MountPoint(target, mount.source, mount.kind, mount.flags)
+
+
+def _make_filesystem(state: State, path: str, size_bytes: int) -> State:
+    spot = files.locate(state, path, follow=False)
+    if files.entry_at(state, spot.place) is not None:
+        raise Refused(errno.EEXIST, path)
+    files.check_writable(state, spot)
+    if size_bytes < SMALLEST_BTRFS_BYTES:
+        raise Refused(errno.EINVAL, f"{size_bytes} bytes")
+    files.check_space(state, spot.place)
+    state, filesystem = files.add_filesystem(state, "btrfs", path, Entry(DIRECTORY, 0o755), size_bytes)
+    return files.put_entry(state, spot.place, Entry(FILE, 0o600, sparse=True, filesystem=filesystem.id))
+
+
+def _mount_image(state: State, path: str, target: str) -> State:
+    _, image = files.existing(state, path)
+    if not image.filesystem:
+        raise Refused(errno.EINVAL, path)
+    if files.mount_at(state, target) is not None:
+        raise Refused(errno.EBUSY, target)
+    state = files.make_directories(state, target, 0o700)
+    top = Place(state.filesystems[image.filesystem].top, "")
+    return files.add_mount(state, MountRow(target, top, "btrfs", "/dev/loop0", RESTRICTED))
+
+
+def _mounted(state: State, target: str) -> MountRow:
+    mount = files.mount_at(state, target)
+    if mount is None:
+        files.existing(state, target)
+        raise Refused(errno.EINVAL, target)
+    return mount
+
+
+def _restrict(state: State, target: str) -> State:
+    mount = _mounted(state, target)
+    flags = (*mount.flags, *(flag for flag in RESTRICTED if flag not in mount.flags))
+    mounts = tuple(attrs.evolve(row, flags=flags) if row is mount else row for row in state.mounts[HOST])
+    spot, entry = files.existing(state, target)
+    state = files.put_entry(state, spot.place, attrs.evolve(entry, mode=0o700))
+    return attrs.evolve(state, mounts=with_row(state.mounts, HOST, mounts))
+
+
+def _protect(state: State, path: str, target: str) -> State:
+    spot, _ = files.existing(state, path)
+    if files.mount_at(state, target) is not None:
+        raise Refused(errno.EBUSY, target)
+    if path != target and files.entry_at(state, files.locate(state, target).place) is None:
+        state = files.make_directories(state, target.rpartition("/")[0])
+        state = files.write_file(state, target, b"")
+    kind, source = files.filesystem_of(state, spot.place).kind, spot.mount.source
+    return files.add_mount(state, MountRow(target, spot.place, kind, source, (*spot.mount.flags, "ro")))
+
+
+def _unmount(state: State, target: str) -> State:
+    mount = _mounted(state, target)
+    below = target.rstrip("/") + "/"
+    if any(row.target.startswith(below) for row in state.mounts[HOST]) or any(
+        root.startswith(below) for root, _ in state.locks
+    ):
+        raise Refused(errno.EBUSY, target)
+    mounts = tuple(row for row in state.mounts[HOST] if row is not mount)
+    return attrs.evolve(state, mounts=with_row(state.mounts, HOST, mounts))
+
+
+def _delete(state: State, path: str) -> State:
+    spot, entry = files.existing(state, path, follow=False)
+    if files.mount_at(state, path) is not None:
+        raise Refused(errno.EBUSY, path)
+    if entry.kind == DIRECTORY and files.children(state, spot.place):
+        raise Refused(errno.ENOTEMPTY, path)
+    if spot.place.path == "":
+        raise NotModelled("deleting a subvolume as a directory")
+    files.check_writable(state, spot)
+    if entry.filesystem:
+        state = _forget_filesystem(state, entry.filesystem)
+    return files.drop_entry(state, spot.place)
+
+
+def _forget_filesystem(state: State, number: int) -> State:
+    """A deleted image's file system lives on while it is mounted: unlink(2)."""
+    trees = {row.id for row in state.subvolumes.values() if row.filesystem == number}
+    if any(mount.place.subvolume in trees for mounts in state.mounts.values() for mount in mounts):
+        return state
+    return attrs.evolve(
+        state, filesystems=without(state.filesystems, number), subvolumes=without(state.subvolumes, *trees)
+    )
+
+
+def _copy_tree(state: State, directory: str, target: str) -> State:
+    source, entry = files.existing(state, directory)
+    if entry.kind != DIRECTORY:
+        raise Refused(errno.ENOTDIR, directory)
+    spot, there = files.existing(state, target)
+    if there.kind != DIRECTORY:
+        raise Refused(errno.ENOTDIR, target)
+    files.check_writable(state, spot)
+    for path, copied in images.tree_at(state, source.place).items():
+        place = Place(spot.place.subvolume, files.joined(spot.place.path, path))
+        files.check_space(state, place)
+        plain = attrs.evolve(copied, kind=DIRECTORY, subvolume=0) if copied.kind == SUBVOLUME else copied
+        state = files.put_entry(state, place, plain)
+    return state
+
+
+def _sysctl(state: State, name: str) -> str:
+    if name not in state.sysctls:
+        raise Refused(errno.ENOENT, name)
+    return state.sysctls[name]
+
+
+def _write_sysctl(state: State, name: str, value: str) -> State:
+    if _sysctl(state, name).lstrip("-").isdigit() and not value.strip().lstrip("-").isdigit():
+        raise Refused(errno.EINVAL, value)
+    return attrs.evolve(state, sysctls=with_row(state.sysctls, name, value.strip()))

@@ -1,0 +1,275 @@
+"""The state of the fake kernel: one frozen value with tables, keyed by stable ids.
+
+A table never changes in place; a step makes a new table and a new `State` (`with_row`, `without`).
+Relations are ids, never references, so that two states can be compared and an old one kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import attrs
+
+from bocker.core.addresses import Interface, Subnet
+from bocker.core.limits import Limits
+from bocker.core.spec import ContainerSpec, DeviceRule, ExecSpec
+from bocker.kernel.processes import Exited, Output
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+HOST = 0  # the id of the host's own network, mount and pid namespace
+
+DIRECTORY = "directory"
+FILE = "file"
+SYMLINK = "link"
+CHARACTER = "character"
+BLOCK = "block"
+FIFO = "fifo"
+SUBVOLUME = "subvolume"
+
+PREPARING = "preparing"  # made by `create` or `enter`, waits for `release`
+RUNNING = "running"
+ZOMBIE = "zombie"
+
+BIND = "bind"
+LINK = "link"
+
+
+@attrs.frozen
+class Entry:
+    """What a name in a directory leads to. `inode` is the same for hard links and 0 for a lone file;
+    `subvolume` is the id of the tree that goes on here, `filesystem` that of the one in a file.
+    Nobody may change an immutable entry, nor the names in an immutable directory (chattr(1))."""
+
+    kind: str
+    mode: int = 0o755
+    uid: int = 0
+    gid: int = 0
+    mtime_ns: int = 0
+    content: bytes = b""
+    target: str = ""
+    device: tuple[int, int] = (0, 0)
+    xattrs: tuple[tuple[str, bytes], ...] = ()
+    inode: int = 0
+    sparse: bool = False
+    immutable: bool = False
+    subvolume: int = 0
+    filesystem: int = 0
+
+
+@attrs.frozen
+class SubvolumeRow:
+    """A tree of files: path from its top (no leading slash, `""` is the top itself) to entry."""
+
+    id: int
+    filesystem: int
+    files: Mapping[str, Entry]
+    uuid: str = ""
+    parent_uuid: str | None = None
+    read_only: bool = False
+
+
+@attrs.frozen
+class FilesystemRow:
+    """A file system; `top` is its first tree. `free_bytes` None: it never fills up."""
+
+    id: int
+    kind: str
+    top: int
+    source: str
+    free_bytes: int | None = None
+
+
+@attrs.frozen
+class Place:
+    """A path within one tree."""
+
+    subvolume: int
+    path: str
+
+
+@attrs.frozen
+class MountRow:
+    """What is mounted at `target`, an absolute path in its mount namespace."""
+
+    target: str
+    place: Place
+    kind: str
+    source: str
+    flags: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class NetworkRow:
+    """A network namespace. `ends_ns` is set once nothing holds it: its links die then."""
+
+    id: int
+    last_index: int = 0
+    ends_ns: int | None = None
+
+
+@attrs.frozen
+class NameRow:
+    """A name for `ip netns`: a bind mount that holds the namespace `network`, or a symbolic link
+    to that of the process `pid`, which holds nothing."""
+
+    kind: str
+    network: int = 0
+    pid: int = 0
+
+
+@attrs.frozen
+class LinkRow:
+    """A network interface; `master` and `peer` are ids of links."""
+
+    id: int
+    network: int
+    index: int
+    name: str
+    kind: str
+    mac: str
+    up: bool = False
+    master: int | None = None
+    peer: int | None = None
+    alias: str | None = None
+    addresses: tuple[Interface, ...] = ()
+
+
+@attrs.frozen
+class RouteRow:
+    """The default route of a network namespace."""
+
+    gateway: int
+    link: int
+
+
+@attrs.frozen
+class TableRow:
+    """A firewall table; without a subnet it is one that is not ours."""
+
+    subnet: Subnet | None = None
+    bridge: str = ""
+
+
+@attrs.frozen
+class GroupRow:
+    """A control group. `parts` are the hierarchies that have it: on version 1 one a controller."""
+
+    id: int
+    parent: str
+    name: str
+    parts: frozenset[str]
+    limits: Limits | None = None
+    device_rules: tuple[DeviceRule, ...] = ()
+    oom_kills: int = 0
+
+
+@attrs.frozen
+class ProcessRow:
+    """A process, a program of the host's (`spec` is None), or a container's.
+
+    `namespaces` gives the id of each kind. `first` is pid 1 of its pid namespace. `verbs` are what
+    its program will do yet, `wakes_ns` when it goes on. `handlers` maps a signal to the exit code
+    that it leads to. `failed` is the step and the errno that a child met before its release.
+    `handle` is what its parent holds, `output` the handle that its output goes to.
+    """
+
+    pid: int
+    start_ticks: int
+    parent: int
+    phase: str = RUNNING
+    first: bool = False
+    spec: ContainerSpec | ExecSpec | None = None
+    namespaces: Mapping[str, int] = attrs.field(factory=dict)
+    group: int | None = None
+    handle: int | None = None
+    output: int | None = None
+    failed: tuple[str, int] | None = None
+    program: str = ""
+    verbs: tuple[tuple[str, ...], ...] = ()
+    wakes_ns: int | None = None
+    handlers: Mapping[int, int] = attrs.field(factory=dict)
+    ignored: frozenset[int] = frozenset()
+    memory_bytes: int = 0
+    hostname: str = ""
+    sysctls: tuple[tuple[str, str], ...] = ()
+    exited: Exited | None = None
+
+
+@attrs.frozen
+class HandleRow:
+    """What the parent holds of a child: its output so far, and which streams it still reads."""
+
+    id: int
+    pid: int
+    program: int
+    output: tuple[Output, ...] = ()
+    closed: frozenset[int] = frozenset()
+
+
+@attrs.frozen
+class LockRow:
+    """A held lock: by which program, and by which of its calls."""
+
+    program: int
+    token: int
+
+
+@attrs.frozen
+class State:
+    """Everything that the fake kernel knows at one instant."""
+
+    clock_ns: int = 1_795_224_000_000_000_000
+    boot: int = 1
+    serial: int = 1000
+    last_pid: int = 300
+    filesystems: Mapping[int, FilesystemRow] = attrs.field(factory=dict)
+    subvolumes: Mapping[int, SubvolumeRow] = attrs.field(factory=dict)
+    unsynced: frozenset[tuple[int, str]] = frozenset()
+    mounts: Mapping[int, tuple[MountRow, ...]] = attrs.field(factory=dict)
+    networks: Mapping[int, NetworkRow] = attrs.field(factory=dict)
+    names: Mapping[tuple[str, str], NameRow] = attrs.field(factory=dict)
+    links: Mapping[int, LinkRow] = attrs.field(factory=dict)
+    routes: Mapping[int, RouteRow] = attrs.field(factory=dict)
+    tables: Mapping[str, TableRow] = attrs.field(factory=dict)
+    parents: frozenset[str] = frozenset()
+    groups: Mapping[int, GroupRow] = attrs.field(factory=dict)
+    processes: Mapping[int, ProcessRow] = attrs.field(factory=dict)
+    handles: Mapping[int, HandleRow] = attrs.field(factory=dict)
+    signals: Mapping[int, tuple[int, ...]] = attrs.field(factory=dict)
+    locks: Mapping[tuple[str, str], LockRow] = attrs.field(factory=dict)
+    sysctls: Mapping[str, str] = attrs.field(factory=dict)
+    standard_input: bytes = b""
+
+
+def with_row(table: Mapping[K, V], key: K, row: V) -> dict[K, V]:
+    """Return the table with one row added or replaced."""
+    return {**table, key: row}
+
+
+def without(table: Mapping[K, V], *keys: K) -> dict[K, V]:
+    """Return the table without some rows."""
+    gone = set(keys)
+    return {key: row for key, row in table.items() if key not in gone}
+
+
+def new_id(state: State) -> tuple[State, int]:
+    """Give a stable id that nothing had before."""
+    return attrs.evolve(state, serial=state.serial + 1), state.serial + 1
+
+
+def put_process(state: State, row: ProcessRow) -> State:
+    """Add or replace a process."""
+    return attrs.evolve(state, processes=with_row(state.processes, row.pid, row))
+
+
+def put_link(state: State, row: LinkRow) -> State:
+    """Add or replace a link."""
+    return attrs.evolve(state, links=with_row(state.links, row.id, row))
+
+
+def put_group(state: State, row: GroupRow) -> State:
+    """Add or replace a control group."""
+    return attrs.evolve(state, groups=with_row(state.groups, row.id, row))
