@@ -128,6 +128,30 @@ class HostNotReady(BockerError):
         self.need = need
 
 
+class NotPrivileged(BockerError):
+    """Namespaces, mounts and control groups are root's."""
+
+    def __init__(self) -> None:
+        super().__init__("bocker needs root's rights", "run it with sudo")
+
+
+class NewerStore(BockerError):
+    """The store was written by a later bocker, whose records mean what this one can't know."""
+
+    def __init__(self, found: int, known: int) -> None:
+        super().__init__(f"The store has format {found}, and this bocker knows {known}", "use the newer bocker")
+        self.found = found
+        self.known = known
+
+
+class ImageInUse(BockerError):
+    """An image that is being built or replaced just now."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"Image '{reference}' is being built or replaced just now", "try again when that is done")
+        self.reference = reference
+
+
 class IllegalTransition(BockerError):
     """The lifecycle has no such step from where the container is."""
 

@@ -41,6 +41,7 @@ TRANSITIONS = {
 }
 
 ALIVE = frozenset({RUNNING, PAUSED})
+UNFINISHED = frozenset({CREATED, RUNNING, PAUSED})  # somebody holds its lock, or it is lost
 
 
 def after(subject: str, state: str, event: str) -> str:

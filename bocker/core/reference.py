@@ -12,6 +12,9 @@ from bocker.core.ids import Id
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import TypeVar
+
+    AnyId = TypeVar("AnyId", bound=Id)
 
 _ALPHANUMERIC = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _NAME = _ALPHANUMERIC | frozenset("_.-")
@@ -54,7 +57,7 @@ def is_prefix_word(text: str, prefix: str) -> bool:
     return text.startswith(prefix) and digits.isascii() and digits.isdigit() and len(digits) <= 6
 
 
-def matching(text: str, ids: Iterable[Id]) -> tuple[Id, ...]:
+def matching(text: str, ids: Iterable[AnyId]) -> tuple[AnyId, ...]:
     """Return the ids that `text` is an unambiguous or ambiguous prefix of, in ascending order."""
     return tuple(sorted(found for found in ids if is_prefix_word(text, found.prefix) and str(found).startswith(text)))
 

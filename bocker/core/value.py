@@ -45,6 +45,7 @@ else:
             cls.__match_args__ = cls._names
 
         def __new__(cls, *given, **named):
+            """Make a value of fields in their order, by name, or left to their defaults."""
             if len(given) != len(cls._names):
                 given = cls._complete(given, named)
             return tuple.__new__(cls, given)

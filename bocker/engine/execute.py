@@ -1,0 +1,76 @@
+"""`exec`: a further program in a running container, with the rights and limits of the first."""
+
+from __future__ import annotations
+
+from bocker.core import lifecycle
+from bocker.core.errors import NotRunning, UsageError
+from bocker.core.value import Value
+from bocker.core.words import program_words
+from bocker.engine import plan, readiness, resolve, store
+from bocker.engine.failures import Doing
+from bocker.engine.relay import Relay, exit_code, not_started
+from bocker.engine.undo import UndoStack
+from bocker.kernel.errors import Missing, StepFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bocker.core.model import ContainerRecord
+    from bocker.core.settings import Settings
+    from bocker.engine.console import Console
+    from bocker.kernel import Kernel
+    from bocker.kernel.processes import Process
+
+
+class ExecRequest(Value):
+    """What to run, and in which container."""
+
+    container: str
+    words: tuple[str, ...]
+    standard_input: bool = False
+
+
+def execute(kernel: Kernel, settings: Settings, request: ExecRequest, console: Console) -> int:
+    """Run a program in a running container; return its exit code, 128 and the number for a signal.
+
+    Raise NoSuchContainer, NotRunning, ProgramNotStarted (126, 127).
+    """
+    words = program_words(request.words)
+    if not words:
+        raise UsageError("There is nothing to execute", "bocker exec CONTAINER COMMAND")
+    with Doing(kernel, settings, "Executing in the container"):
+        store.check_format(kernel, settings)
+        record = resolve.container(kernel, request.container)
+        readiness.host_facts(kernel)
+        process = _entered(kernel, record, request, words)
+        with UndoStack() as undo:
+            undo.push(kernel.processes.discard, process)
+            _release(kernel, record, request, process, words[0])
+            ending = Relay(kernel, process, console).follow()
+            undo.commit()
+    return exit_code(ending)
+
+
+def _entered(kernel: Kernel, record: ContainerRecord, request: ExecRequest, words: tuple[str, ...]) -> Process:
+    if record.state not in lifecycle.ALIVE or record.process is None:
+        raise NotRunning(request.container)
+    layout = readiness.group_layout(kernel)
+    spec = plan.exec_spec(store.id_of(record), words, layout, request.standard_input)
+    try:
+        return kernel.processes.enter(record.process, spec)
+    except Missing:
+        from bocker.engine.repair import reconcile
+
+        reconcile(kernel, record)
+        raise NotRunning(request.container) from None
+
+
+def _release(kernel: Kernel, record: ContainerRecord, request: ExecRequest, process: Process, program: str) -> None:
+    try:
+        kernel.processes.release(process)
+    except StepFailed as failure:
+        error = not_started(program, failure)
+        if error is not None:
+            raise error from failure
+        if record.process is not None and not kernel.processes.alive(record.process):
+            raise NotRunning(request.container) from failure  # it ended between our two steps
+        raise

@@ -1,0 +1,95 @@
+"""What the kernel refused, in words for a person: the one place where `KernelError` becomes `BockerError`."""
+
+from __future__ import annotations
+
+from bocker.core.errors import BockerError, HostNotReady, NotPrivileged, OperationFailed
+from bocker.kernel.errors import (
+    AlreadyExists,
+    Busy,
+    Denied,
+    Invalid,
+    KernelError,
+    Missing,
+    NoSpace,
+    NotEmpty,
+    ReadOnly,
+    StepFailed,
+    Unreachable,
+    Unsupported,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from bocker.core.settings import Settings
+    from bocker.kernel import Kernel
+
+STORE_KIND = "btrfs"
+FORWARDING = "net.ipv4.ip_forward"
+
+_REASONS: tuple[tuple[type[KernelError], str], ...] = (
+    (NoSpace, "no space is left"),
+    (ReadOnly, "the file system is read-only"),
+    (Denied, "it is not permitted"),
+    (Missing, "there is no such thing"),
+    (AlreadyExists, "there is one already"),
+    (NotEmpty, "something is in the way"),
+    (Busy, "it is in use"),
+    (Invalid, "the kernel finds it invalid"),
+    (Unreachable, "there is no way there"),
+    (Unsupported, "this kernel can't"),
+)
+
+
+class Doing:
+    """A block whose `KernelError` leaves it as a `BockerError` that says what was being done, and why not.
+
+    Where the store, or root's rights, are what is missing, the error says that instead (W13).
+    """
+
+    __slots__ = ("kernel", "settings", "what")
+
+    def __init__(self, kernel: Kernel, settings: Settings, what: str) -> None:
+        self.kernel = kernel
+        self.settings = settings
+        self.what = what
+
+    def __enter__(self) -> None:
+        """Do it."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, KernelError):
+            raise (store_problem(self.kernel, self.settings) or operation_failed(self.what, error)) from error
+
+
+def operation_failed(doing: str, error: KernelError) -> OperationFailed:
+    """Return the error for an operation that should have worked."""
+    hint = "something is left of it; run: bocker cleanup" if getattr(error, "__notes__", None) else None
+    return OperationFailed(doing, reason_of(error), hint)
+
+
+def reason_of(error: KernelError) -> str:
+    """Return why, and in brackets which operation of the kernel it was."""
+    where = f"{error.operation} {error.subject}: {error.errno_name}{' ' + error.detail if error.detail else ''}"
+    plain = next((reason for kind, reason in _REASONS if isinstance(error, kind)), None)
+    if isinstance(error, StepFailed):
+        plain = f"the container could not {error.step}"
+    return f"{plain} ({where})" if plain else where
+
+
+def store_problem(kernel: Kernel, settings: Settings) -> BockerError | None:
+    """Return what is wrong with the caller's rights or the store, None when nothing is."""
+    try:
+        if not kernel.host.facts().privileged:
+            return NotPrivileged()
+        mount = kernel.host.mount_at(settings.store)
+    except KernelError:
+        return None
+    if mount is None:
+        return HostNotReady(f"no {STORE_KIND} file system is mounted at {settings.store}")
+    if mount.kind != STORE_KIND:
+        return HostNotReady(f"{settings.store} is a {mount.kind} file system, not {STORE_KIND}")
+    return None

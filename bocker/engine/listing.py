@@ -1,0 +1,65 @@
+"""`ps` and `images`: what the records say, and the kernel confirms."""
+
+from __future__ import annotations
+
+from bocker.core import lifecycle
+from bocker.core.value import Value
+from bocker.engine import resolve, store
+from bocker.engine.failures import Doing
+from bocker.kernel.errors import Missing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bocker.core.ids import ContainerId, ImageId
+    from bocker.core.model import ContainerRecord
+    from bocker.core.settings import Settings
+    from bocker.kernel import Kernel
+
+
+class ImageSummary(Value):
+    """An image as a list shows it. source: the directory or the tag that it was made from."""
+
+    id: str
+    tags: tuple[str, ...]
+    source: str
+    created_ns: int
+    command: tuple[str, ...] = ()
+
+
+def containers(kernel: Kernel, settings: Settings) -> tuple[ContainerRecord, ...]:
+    """Return every container, running or not, ascending; one whose engine was killed is dead."""
+    with Doing(kernel, settings, "Listing the containers"):
+        store.check_format(kernel, settings)
+        found = (_current(kernel, container) for container in store.container_ids(kernel))
+        return tuple(record for record in found if record is not None)
+
+
+def images(kernel: Kernel, settings: Settings) -> tuple[ImageSummary, ...]:
+    """Return every image that is whole, ascending."""
+    with Doing(kernel, settings, "Listing the images"):
+        store.check_format(kernel, settings)
+        found = (_summary(kernel, image) for image in store.image_ids(kernel))
+        return tuple(summary for summary in found if summary is not None)
+
+
+def _current(kernel: Kernel, container: ContainerId) -> ContainerRecord | None:
+    try:
+        record = store.load_container(kernel, container)
+    except Missing:
+        return None  # it was removed since the listing
+    if record.state not in lifecycle.UNFINISHED:
+        return record
+    if record.process is not None and kernel.processes.alive(record.process):
+        return record
+    from bocker.engine.repair import reconcile
+
+    return reconcile(kernel, record)
+
+
+def _summary(kernel: Kernel, image: ImageId) -> ImageSummary | None:
+    try:
+        uuid = kernel.storage.describe(str(image)).uuid
+    except Missing:
+        return None
+    content = store.content_or_unknown(kernel, uuid)
+    return ImageSummary(str(image), resolve.tags_of(kernel, image), content.source, content.created_ns, content.command)

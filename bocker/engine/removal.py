@@ -1,0 +1,164 @@
+"""`rm`: containers and images go, what they are made of first and their record last.
+
+So whatever a crash leaves has a record, and `cleanup` finds it.
+"""
+
+from __future__ import annotations
+
+from bocker.core import addresses, lifecycle
+from bocker.core.errors import BockerError, NoSuchObject, OperationFailed, StillRunning
+from bocker.core.ids import ContainerId, ImageId
+from bocker.core.value import Value
+from bocker.engine import resolve, store
+from bocker.engine.failures import Doing
+from bocker.engine.relay import SIGKILL
+from bocker.kernel.errors import AlreadyExists, Busy, Missing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from bocker.core.model import ContainerRecord
+    from bocker.core.settings import Settings
+    from bocker.kernel import Kernel
+
+KILL_INTERVAL_S = 0.02
+KILL_ROUNDS = 500
+
+
+class Removal(Value):
+    """What became of one word: the id that was removed, or why it was not."""
+
+    reference: str
+    removed: str | None
+    error: BockerError | None = None
+
+
+def remove(kernel: Kernel, settings: Settings, references: tuple[str, ...], force: bool = False) -> tuple[Removal, ...]:
+    """Remove containers and images. All words are looked up before the first thing is touched, and
+    one that fails does not keep the others. A running container goes only with `force`, which kills it.
+
+    Raise only what concerns all of them (HostNotReady, NewerStore, NotPrivileged).
+    """
+    with Doing(kernel, settings, "Looking up what to remove"):
+        store.check_format(kernel, settings)
+        found = [_resolved(kernel, reference) for reference in dict.fromkeys(references)]
+    removals, seen = [], set()
+    for reference, subject in found:
+        if isinstance(subject, BockerError):
+            removals.append(Removal(reference, None, subject))
+        elif subject not in seen:
+            seen.add(subject)
+            removals.append(_removed(kernel, settings, reference, subject, force))
+    return tuple(removals)
+
+
+def destroy(kernel: Kernel, container: ContainerId) -> None:
+    """Take away everything of a container that has no process any more, its record last. The caller holds its lock."""
+    harmless(kernel.namespaces.remove, addresses.namespace_of(container))
+    harmless(kernel.cgroups.remove, str(container))
+    harmless(store.delete_subvolume, kernel, str(container))
+    harmless(kernel.records.remove, store.log_key(container))
+    harmless(kernel.records.remove, store.container_key(container))
+
+
+def destroy_image(kernel: Kernel, image: ImageId) -> None:
+    """Take an image away: at one instant, by a name that no list shows; the rest follows. The caller holds its lock."""
+    gone = gone_of(image)
+    uuid = None
+    try:
+        uuid = kernel.storage.describe(str(image)).uuid
+        kernel.storage.publish(str(image), gone)
+    except AlreadyExists:  # left by an engine that was killed
+        store.delete_subvolume(kernel, gone)
+        kernel.storage.publish(str(image), gone)
+    except Missing:
+        pass
+    harmless(store.delete_subvolume, kernel, gone)
+    if uuid is not None:
+        harmless(kernel.records.remove, store.content_key(uuid))
+    harmless(kernel.records.remove, store.image_key(image))
+
+
+def gone_of(image: ImageId) -> str:
+    """Return the name that an image has while it is being deleted."""
+    return f".{image}.gone"
+
+
+def harmless(step: Callable[..., object], *arguments: object) -> bool:
+    """Do a step; return False where there was nothing to do it to."""
+    try:
+        step(*arguments)
+    except Missing:
+        return False
+    return True
+
+
+def _resolved(kernel: Kernel, reference: str) -> tuple[str, ContainerId | ImageId | BockerError]:
+    try:
+        return reference, resolve.anything(kernel, reference)
+    except BockerError as error:
+        return reference, error
+
+
+def _removed(
+    kernel: Kernel, settings: Settings, reference: str, subject: ContainerId | ImageId, force: bool
+) -> Removal:
+    try:
+        with Doing(kernel, settings, f"Removing {subject}"):
+            if isinstance(subject, ContainerId):
+                _remove_container(kernel, subject, reference, force)
+            else:
+                _remove_image(kernel, subject, reference)
+    except BockerError as error:
+        return Removal(reference, None, error)
+    return Removal(reference, str(subject))
+
+
+def _remove_image(kernel: Kernel, image: ImageId, reference: str) -> None:
+    with kernel.records.lock(str(image)):
+        try:
+            kernel.records.read(store.image_key(image))
+        except Missing:
+            raise NoSuchObject(reference) from None
+        destroy_image(kernel, image)
+
+
+def _remove_container(kernel: Kernel, container: ContainerId, reference: str, force: bool) -> None:
+    with _lock_of_ended(kernel, container, reference, force):
+        try:
+            record = store.load_container(kernel, container)
+        except Missing:
+            if force:
+                return  # it was to go on its end, and it has ended
+            raise NoSuchObject(reference) from None
+        if record.state in lifecycle.UNFINISHED:
+            from bocker.engine.repair import bury
+
+            record = bury(kernel, record)
+        lifecycle.after(record.id, record.state, lifecycle.REMOVE)
+        destroy(kernel, container)
+
+
+def _lock_of_ended(kernel: Kernel, container: ContainerId, reference: str, force: bool) -> AbstractContextManager[None]:
+    """Return the container's lock, which its supervisor gives up when it has ended."""
+    for _ in range(KILL_ROUNDS):
+        try:
+            return kernel.records.lock(str(container), wait=False)
+        except Busy:
+            record = _record(kernel, container)
+        if record is not None and record.state in lifecycle.UNFINISHED:
+            if not force:
+                raise StillRunning(reference)
+            if record.process is not None:
+                harmless(kernel.processes.signal, record.process, SIGKILL)
+        kernel.ambient.sleep(KILL_INTERVAL_S)
+    raise OperationFailed(f"Removing {container}", "its supervisor does not end")
+
+
+def _record(kernel: Kernel, container: ContainerId) -> ContainerRecord | None:
+    try:
+        return store.load_container(kernel, container)
+    except Missing:
+        return None

@@ -1,0 +1,286 @@
+"""After a crash: the records are compared with the kernel, and what is left is finished or taken away.
+
+Every resource has its container's id in its name, so names are the journal. What a live engine
+works on is known by its lock and left alone; so is whatever has no record and a subvolume of its
+own, as it is not ours.
+"""
+
+from __future__ import annotations
+
+from bocker.core import addresses, lifecycle
+from bocker.core.errors import Damaged
+from bocker.core.ids import ContainerId, ImageId
+from bocker.core.model import ContainerRecord, ImageTags
+from bocker.engine import resolve, store
+from bocker.engine.failures import Doing
+from bocker.engine.images import aside_of
+from bocker.engine.relay import SIGKILL
+from bocker.engine.removal import destroy, gone_of, harmless
+from bocker.kernel.errors import Busy, Invalid, KernelError, Missing, Unsupported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from bocker.core.settings import Settings
+    from bocker.kernel import Kernel
+
+# A link goes some milliseconds after its namespace (kernel-facts, "delete a named namespace").
+LINKS_GO_S = 0.2
+GROUP_EMPTIES_S = 0.02
+GROUP_ROUNDS = 50
+
+
+def reconcile(kernel: Kernel, record: ContainerRecord) -> ContainerRecord | None:
+    """Return the record as it is true now, None when it is gone.
+
+    One that says that the container runs, and whose lock nobody holds, belongs to an engine that
+    was killed: the container is dead.
+    """
+    if record.state not in lifecycle.UNFINISHED:
+        return record
+    container = store.id_of(record)
+    try:
+        lock = kernel.records.lock(str(container), wait=False)
+    except Busy:
+        return record
+    with lock:
+        try:
+            current = store.load_container(kernel, container)
+        except Missing:
+            return None
+        return bury(kernel, current) if current.state in lifecycle.UNFINISHED else current
+
+
+def bury(kernel: Kernel, record: ContainerRecord) -> ContainerRecord:
+    """Write down that a container is dead and give up its group and name. The caller holds its lock.
+
+    What can't be done now (a read-only disk) is left to `cleanup`: dead it is in any case.
+    """
+    if record.process is not None:
+        _quietly(kernel.processes.signal, record.process, SIGKILL)
+    state = lifecycle.after(record.id, record.state, lifecycle.LOSE)
+    dead = record.replace(state=state, finished_ns=kernel.ambient.now_ns())
+    _quietly(store.save_container, kernel, dead)
+    _quietly(kernel.namespaces.remove, addresses.namespace_of(store.id_of(record)))
+    _quietly(_remove_group, kernel, record.id)
+    return dead
+
+
+def cleanup(kernel: Kernel, settings: Settings) -> tuple[str, ...]:
+    """Repair and remove what crashes left; return a line for each thing done. Doing it twice does nothing more."""
+    with Doing(kernel, settings, "Cleaning up"):
+        store.check_format(kernel, settings)
+        sweep = _Sweep(kernel)
+        for container in _containers_seen(kernel):
+            sweep.locked(container, sweep.container, container)
+        sweep.links()
+        for image in _images_seen(kernel):
+            sweep.locked(image, sweep.image, image)
+        sweep.attempt(sweep.contents)
+        sweep.attempt(sweep.tags)
+        if sweep.failures:
+            raise sweep.failures[0]
+        return tuple(sweep.lines)
+
+
+def _containers_seen(kernel: Kernel) -> tuple[ContainerId, ...]:
+    """Return every container's id that any name has, ascending."""
+    names = {
+        *kernel.records.list(store.CONTAINERS),
+        *kernel.records.list(store.LOGS),
+        *_group_names(kernel),
+        *(name.removeprefix("netns_") for name in kernel.namespaces.names() if name.startswith("netns_")),
+    }
+    return store.ids_among(names, ContainerId)
+
+
+def _images_seen(kernel: Kernel) -> tuple[ImageId, ...]:
+    """Return every image's id that a record or something half done has, ascending."""
+    asides = (name[1:].rpartition(".")[0] for name in kernel.storage.names() if name.startswith(".img_"))
+    return store.ids_among({*kernel.records.list(store.IMAGES), *asides}, ImageId)
+
+
+def _group_names(kernel: Kernel) -> tuple[str, ...]:
+    try:
+        return kernel.cgroups.names()
+    except Unsupported:
+        return ()
+
+
+class _Sweep:
+    """One go over everything; `lines` is what was done, `failures` what could not be."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.lines: list[str] = []
+        self.failures: list[KernelError] = []
+
+    def locked(self, name: object, step: Callable[..., None], *arguments: object) -> None:
+        """Do a step while holding a lock; leave alone what somebody else holds."""
+        try:
+            lock = self.kernel.records.lock(str(name), wait=False)
+        except Busy:
+            return
+        with lock:
+            self.attempt(step, *arguments)
+
+    def attempt(self, step: Callable[..., None], *arguments: object) -> None:
+        """Do a step; remember a failure and go on."""
+        try:
+            step(*arguments)
+        except KernelError as error:
+            self.failures.append(error)
+
+    def container(self, container: ContainerId) -> None:
+        """Finish or undo one container, or what has only its name."""
+        try:
+            record = store.load_container(self.kernel, container)
+        except Missing:
+            if not _exists(self.kernel, str(container)):
+                self._remnants(container)
+                self._removed(self.kernel.records.remove, store.log_key(container), f"the log of {container}")
+            return
+        except Damaged:
+            record = ContainerRecord(str(container), "", "", (), 0, lifecycle.DEAD, started_ns=0)
+            store.save_container(self.kernel, record)
+            self.lines.append(f"Repaired: the record of {container}")
+        was_unfinished = record.state in lifecycle.UNFINISHED
+        if was_unfinished:
+            record = bury(self.kernel, record)
+        if record.started_ns is None or record.remove_on_exit or not _exists(self.kernel, str(container)):
+            destroy(self.kernel, container)
+            self.lines.append(f"Removed: {container}")
+        else:
+            if was_unfinished:
+                self.lines.append(f"Repaired: {container} is dead")
+            self._remnants(container)
+
+    def _remnants(self, container: ContainerId) -> None:
+        name = addresses.namespace_of(container)
+        self._removed(self.kernel.namespaces.remove, name, name)
+        try:
+            self._removed(self.kernel.cgroups.remove, str(container), f"the control group {container}")
+        except (Busy, Unsupported):
+            return  # somebody's processes are in it
+
+    def links(self) -> None:
+        """Remove the links of containers that have ended, once the kernel had time to do it itself."""
+        if not self._stray_links():
+            return
+        self.kernel.ambient.sleep(LINKS_GO_S)
+        for container in self._stray_links():
+            self.locked(container, self._link, container)
+
+    def _stray_links(self) -> tuple[ContainerId, ...]:
+        names = (link.name for link in self.kernel.network.links())
+        found = store.ids_among(
+            (name.removeprefix("veth0_") for name in names if name.startswith("veth0_")), ContainerId
+        )
+        return tuple(container for container in found if self._has_ended(container))
+
+    def _has_ended(self, container: ContainerId) -> bool:
+        try:
+            return store.load_container(self.kernel, container).state not in lifecycle.UNFINISHED
+        except Damaged:
+            return False
+        except Missing:
+            return not _exists(self.kernel, str(container))
+
+    def _link(self, container: ContainerId) -> None:
+        name = addresses.host_link_of(container)
+        if self._has_ended(container):
+            self._removed(self.kernel.network.delete, name, name)
+
+    def image(self, image: ImageId) -> None:
+        """Take away what was being built or deleted, and the claim of an image that never came to be."""
+        for aside in (aside_of(image), gone_of(image)):
+            self._aside(aside)
+        try:
+            store.load_tags(self.kernel, image)
+        except Missing:
+            return
+        except Damaged:
+            self.kernel.records.write(store.image_key(image), store.encode(ImageTags(str(image))))
+            self.lines.append(f"Repaired: the record of {image}")
+        if not _exists(self.kernel, str(image)):
+            self._removed(self.kernel.records.remove, store.image_key(image), str(image))
+
+    def _aside(self, aside: str) -> None:
+        try:
+            uuid = self.kernel.storage.describe(aside).uuid
+        except (Missing, Invalid):
+            return
+        store.delete_subvolume(self.kernel, aside)
+        self.lines.append(f"Removed: {aside}")
+        harmless(self.kernel.records.remove, store.content_key(uuid))
+
+    def contents(self) -> None:
+        """Forget contents whose subvolume is gone.
+
+        Asked twice: a name that is published or exchanged just now is missed by one look at most.
+        """
+        known = self.kernel.records.list(store.CONTENTS)
+        stray = [uuid for uuid in known if uuid not in self._uuids()] if known else []
+        if stray:
+            present = self._uuids()
+            for uuid in stray:
+                if uuid not in present:
+                    self._removed(self.kernel.records.remove, store.content_key(uuid), f"the record of content {uuid}")
+
+    def _uuids(self) -> frozenset[str]:
+        found = set()
+        for name in self.kernel.storage.names():
+            try:
+                found.add(self.kernel.storage.describe(name).uuid)
+            except Missing:
+                continue
+        return frozenset(found)
+
+    def tags(self) -> None:
+        """Leave a tag that two images have to the newer one."""
+        for tag in _repeated(
+            tag for image in store.image_ids(self.kernel) for tag in resolve.tags_of(self.kernel, image)
+        ):
+            winner = resolve.tagged(self.kernel, tag)
+            if winner is not None:
+                resolve.give_up_tag(self.kernel, tag, winner)
+                self.lines.append(f"Repaired: {tag} is {winner}")
+
+    def _removed(self, step: Callable[[str], None], name: str, shown: str) -> None:
+        if harmless(step, name):
+            self.lines.append(f"Removed: {shown}")
+
+
+def _repeated(words: Iterable[str]) -> tuple[str, ...]:
+    counts: dict[str, int] = {}
+    for word in words:
+        counts[word] = counts.get(word, 0) + 1
+    return tuple(word for word, count in counts.items() if count > 1)
+
+
+def _exists(kernel: Kernel, name: str) -> bool:
+    try:
+        kernel.storage.describe(name)
+    except Missing:
+        return False
+    except Invalid:  # something else has the name, which is not ours
+        return True
+    return True
+
+
+def _remove_group(kernel: Kernel, name: str) -> None:
+    """Remove a group whose processes have just been killed."""
+    for _ in range(GROUP_ROUNDS):
+        try:
+            return kernel.cgroups.remove(name)
+        except Busy:
+            kernel.ambient.sleep(GROUP_EMPTIES_S)
+    return kernel.cgroups.remove(name)
+
+
+def _quietly(step: Callable[..., object], *arguments: object) -> None:
+    try:
+        step(*arguments)
+    except KernelError:
+        return

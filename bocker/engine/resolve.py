@@ -1,0 +1,172 @@
+"""From a word to a container or an image: whole ids, names, tags, prefixes of ids. Nothing else (D1, W11).
+
+A whole id costs one record, as `run` and `exec` wait for it; names and tags are looked for in all
+of them.
+"""
+
+from __future__ import annotations
+
+from bocker.core.errors import AmbiguousReference, Damaged, InvalidValue, NoSuchContainer, NoSuchImage, NoSuchObject
+from bocker.core.ids import ContainerId, ImageId
+from bocker.core.model import ImageTags
+from bocker.core.reference import is_prefix_word, matching, parse_tag
+from bocker.engine import store
+from bocker.kernel.errors import Missing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import TypeVar
+
+    from bocker.core.ids import Id
+    from bocker.core.model import ContainerRecord
+    from bocker.kernel import Kernel
+
+    AnyId = TypeVar("AnyId", bound=Id)
+
+
+def container(kernel: Kernel, reference: str) -> ContainerRecord:
+    """Return the container that a word names. Raise NoSuchContainer, AmbiguousReference, Damaged."""
+    found = find_container(kernel, reference)
+    if found is None:
+        raise NoSuchContainer(reference, _image_hint(kernel, reference))
+    return found
+
+
+def image(kernel: Kernel, reference: str) -> ImageId:
+    """Return the image that a word names. Raise NoSuchImage, AmbiguousReference.
+
+    A whole id may be that of an image that is not finished: it has no subvolume yet.
+    """
+    found = find_image(kernel, reference)
+    if found is None:
+        raise NoSuchImage(reference)
+    return found
+
+
+def anything(kernel: Kernel, reference: str) -> ContainerId | ImageId:
+    """Return what a word names. Raise NoSuchObject, AmbiguousReference when it names one of each."""
+    found: list[ContainerId | ImageId] = []
+    record = find_container_id(kernel, reference)
+    if record is not None:
+        found.append(record)
+    picture = find_image(kernel, reference)
+    if picture is not None:
+        found.append(picture)
+    if not found:
+        raise NoSuchObject(reference)
+    if len(found) > 1:
+        raise AmbiguousReference(reference, tuple(str(identity) for identity in found))
+    return found[0]
+
+
+def find_container(kernel: Kernel, reference: str) -> ContainerRecord | None:
+    """Return the container that a word names, None when it names none."""
+    found = ContainerId.parse(reference) or find_container_id(kernel, reference)
+    try:
+        return None if found is None else store.load_container(kernel, found)
+    except Missing:
+        return None
+
+
+def find_container_id(kernel: Kernel, reference: str) -> ContainerId | None:
+    """Return the id of the container that a word names, None when it names none."""
+    whole = ContainerId.parse(reference)
+    if whole is not None:
+        return whole if _claimed(kernel, store.container_key(whole)) else None
+    found = named(kernel, reference)
+    if found is not None:
+        return found
+    if not is_prefix_word(reference, ContainerId.prefix):
+        return None
+    return _only(reference, store.container_ids(kernel))
+
+
+def find_image(kernel: Kernel, reference: str) -> ImageId | None:
+    """Return the image that a word names, None when it names none."""
+    whole = ImageId.parse(reference)
+    if whole is not None:
+        return whole if _claimed(kernel, store.image_key(whole)) else None
+    if is_prefix_word(reference, ImageId.prefix):
+        return _only(reference, store.image_ids(kernel))
+    try:
+        tag = parse_tag(reference)
+    except InvalidValue:
+        return None
+    return tagged(kernel, tag)
+
+
+def tagged(kernel: Kernel, tag: str) -> ImageId | None:
+    """Return the image that has a tag, None when none has.
+
+    A tag moves to a new image at the instant when that is published; until the older image has
+    given the tag up, both have it, and the newer one counts.
+    """
+    holders = [image for image in store.image_ids(kernel) if tag in tags_of(kernel, image)]
+    if len(holders) < 2:
+        return holders[0] if holders else None
+    return max(holders, key=lambda image: (_created_ns(kernel, image), image.number))
+
+
+def tags_of(kernel: Kernel, image: ImageId) -> tuple[str, ...]:
+    """Return an image's tags; none where its record can't be read."""
+    try:
+        return store.load_tags(kernel, image).tags
+    except (Missing, Damaged):
+        return ()
+
+
+def give_up_tag(kernel: Kernel, tag: str, winner: ImageId) -> None:
+    """Take a tag from every image but one."""
+    with kernel.records.lock(store.NAMES_LOCK):
+        for image in store.image_ids(kernel):
+            tags = tags_of(kernel, image)
+            if image != winner and tag in tags:
+                kept = tuple(other for other in tags if other != tag)
+                kernel.records.write(store.image_key(image), store.encode(ImageTags(str(image), kept)))
+
+
+def named(kernel: Kernel, name: str) -> ContainerId | None:
+    """Return the container that has a name."""
+    for record in _containers(kernel):
+        if record.name == name:
+            return ContainerId.parse(record.id)
+    return None
+
+
+def _containers(kernel: Kernel) -> Iterator[ContainerRecord]:
+    for identity in store.container_ids(kernel):
+        try:
+            yield store.load_container(kernel, identity)
+        except (Missing, Damaged):
+            continue
+
+
+def _claimed(kernel: Kernel, key: str) -> bool:
+    try:
+        kernel.records.read(key)
+    except Missing:
+        return False
+    return True
+
+
+def _created_ns(kernel: Kernel, image: ImageId) -> int:
+    try:
+        return store.content_or_unknown(kernel, kernel.storage.describe(str(image)).uuid).created_ns
+    except Missing:
+        return 0
+
+
+def _only(reference: str, ids: Iterable[AnyId]) -> AnyId | None:
+    found = matching(reference, ids)
+    if len(found) > 1:
+        raise AmbiguousReference(reference, tuple(str(identity) for identity in found))
+    return found[0] if found else None
+
+
+def _image_hint(kernel: Kernel, reference: str) -> str | None:
+    try:
+        found = find_image(kernel, reference)
+    except AmbiguousReference:
+        return None
+    return None if found is None else f"{found} is an image; to start a container of it, use: bocker run {found}"

@@ -1,0 +1,223 @@
+"""`run`: a container from an image, in the foreground, to the end of its program.
+
+    claim the id, make the group, start the child (it joins the group and builds its network),
+    take the snapshot meanwhile, name the namespace, let the child go, write down that it runs
+
+Whatever fails takes everything back. This program is the container's supervisor: it holds the
+lock with the container's name for as long as it follows it, so that the lock alone tells whether
+somebody still does.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from bocker.core import addresses, lifecycle
+from bocker.core.errors import NameInUse, NoSuchImage, PoolFull, UsageError
+from bocker.core.ids import ContainerId
+from bocker.core.limits import Limits
+from bocker.core.model import ContainerRecord
+from bocker.core.reference import parse_name
+from bocker.core.spec import STEP_NETWORK
+from bocker.core.value import Value
+from bocker.core.words import program_words
+from bocker.engine import plan, readiness, resolve, store
+from bocker.engine.claims import candidates, remember
+from bocker.engine.failures import Doing
+from bocker.engine.relay import not_started
+from bocker.engine.supervise import finish, supervise
+from bocker.engine.undo import UndoStack
+from bocker.kernel.errors import AlreadyExists, Busy, Missing, StepFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bocker.core.ids import ImageId
+    from bocker.core.settings import Settings
+    from bocker.engine.console import Console
+    from bocker.kernel import Kernel
+    from bocker.kernel.processes import Process
+
+# A name that was given up is the kernel's for some milliseconds more (kernel-facts, "delete a named namespace").
+LINGER_S = 0.05
+LINGER_ROUNDS = 40
+
+
+class RunRequest(Value):
+    """What to run. `words` may be empty where the image has a command of its own."""
+
+    image: str
+    words: tuple[str, ...] = ()
+    limits: Limits = Limits()
+    name: str | None = None
+    remove_on_exit: bool = False
+    standard_input: bool = False
+
+
+class _Job(Value):
+    """A request with everything looked up that it needs."""
+
+    kernel: Kernel
+    settings: Settings
+    console: Console
+    request: RunRequest
+    image: ImageId
+    image_source: str
+    words: tuple[str, ...]
+    addressing: addresses.AddressPlan
+    host: plan.HostView
+
+
+class _Lingers(Exception):
+    """Something with the name of this id is still there, or just now in somebody's hands."""
+
+
+def run(kernel: Kernel, settings: Settings, request: RunRequest, console: Console) -> int:
+    """Run a program in a new container; return its exit code, 128 and the number for a signal.
+
+    Raise ProgramNotStarted when the container was made and its program is not there or can't be
+    executed; any other BockerError when there is no container, and nothing is left of it.
+    """
+    with Doing(kernel, settings, "Starting the container"):
+        return _in_a_free_place(_prepared(kernel, settings, request, console))
+
+
+def _prepared(kernel: Kernel, settings: Settings, request: RunRequest, console: Console) -> _Job:
+    if request.name is not None:
+        parse_name(request.name)
+    store.check_format(kernel, settings)
+    image = resolve.image(kernel, request.image)
+    try:
+        content = store.content_or_unknown(kernel, kernel.storage.describe(str(image)).uuid)
+    except Missing:
+        raise NoSuchImage(request.image) from None
+    words = program_words(request.words) or content.command
+    if not words:
+        raise UsageError(f"'{request.image}' has no command of its own", "say what to run: bocker run IMAGE COMMAND")
+    addressing = readiness.addressing(kernel, settings)
+    host = readiness.host_view(kernel)
+    return _Job(kernel, settings, console, request, image, content.source, words, addressing, host)
+
+
+def _in_a_free_place(job: _Job) -> int:
+    addressing = job.addressing
+    for _ in range(LINGER_ROUNDS):
+        lingers = False
+        for container in candidates(job.kernel, store.CONTAINERS, ContainerId, addressing.highest, addressing.reserved):
+            try:
+                code = _attempt(job, container)
+            except _Lingers:
+                lingers = True
+                continue
+            if code is not None:
+                return code
+        if not lingers:
+            break
+        job.kernel.ambient.sleep(LINGER_S)
+    raise PoolFull(addressing.size, "container ids")
+
+
+def _attempt(job: _Job, container: ContainerId) -> int | None:
+    """Run in a container with this id; return None when the id is taken. Raise _Lingers."""
+    try:
+        lock = job.kernel.records.lock(str(container), wait=False)
+    except Busy:
+        raise _Lingers from None
+    with lock:
+        started = _started(job, container)
+        return None if started is None else supervise(job.kernel, *started, job.console)
+
+
+def _started(job: _Job, container: ContainerId) -> tuple[ContainerRecord, Process] | None:
+    try:
+        with UndoStack() as undo:
+            record = _claimed(job, container)
+            if record is None:
+                return None
+            undo.push_journal(job.kernel.records.remove, store.container_key(container))
+            remember(job.kernel, store.CONTAINERS, container)
+            started = _start(job, container, record, undo)
+            undo.commit()
+            return started
+    except (AlreadyExists, StepFailed) as error:
+        if not _is_in_the_way(error):
+            raise
+        raise _Lingers from error
+
+
+def _claimed(job: _Job, container: ContainerId) -> ContainerRecord | None:
+    kernel, request = job.kernel, job.request
+    record = ContainerRecord(
+        id=str(container),
+        image=request.image,
+        image_source=job.image_source,
+        command=request.words or job.words,
+        created_ns=kernel.ambient.now_ns(),
+        name=request.name,
+        supervisor=kernel.processes.myself(),
+        remove_on_exit=request.remove_on_exit,
+        limits=request.limits,
+    )
+    try:
+        if request.name is None:
+            kernel.records.claim(store.container_key(container), store.encode(record))
+        else:
+            _claim_with_name(kernel, container, request.name, record)
+    except AlreadyExists:
+        return None
+    return record
+
+
+def _claim_with_name(kernel: Kernel, container: ContainerId, name: str, record: ContainerRecord) -> None:
+    with kernel.records.lock(store.NAMES_LOCK):
+        owner = resolve.named(kernel, name)
+        if owner is not None:
+            raise NameInUse(name, str(owner))
+        kernel.records.claim(store.container_key(container), store.encode(record))
+
+
+def _start(
+    job: _Job, container: ContainerId, record: ContainerRecord, undo: UndoStack
+) -> tuple[ContainerRecord, Process]:
+    kernel, request = job.kernel, job.request
+    spec = plan.container_spec(
+        job.settings, container, job.words, job.addressing, request.limits, job.host, request.standard_input
+    )
+    kernel.cgroups.create(spec.group)
+    undo.push(kernel.cgroups.remove, spec.group)
+    kernel.cgroups.limit(spec.group, spec.limits, spec.device_rules)
+    process = kernel.processes.create(spec)
+    undo.push(kernel.processes.discard, process)
+    kernel.storage.snapshot(str(job.image), str(container))
+    undo.push(store.delete_subvolume, kernel, str(container))
+    namespace = addresses.namespace_of(container)
+    kernel.namespaces.link(namespace, process.identity.pid)
+    undo.push(kernel.namespaces.remove, namespace)
+    record = record.replace(process=process.identity)
+    _release(job, record, process, undo)
+    record = _begun(kernel, record)
+    store.save_container(kernel, record)
+    return record, process
+
+
+def _release(job: _Job, record: ContainerRecord, process: Process, undo: UndoStack) -> None:
+    """Let the program run. One that can't be executed leaves its container, as with docker."""
+    try:
+        job.kernel.processes.release(process)
+    except StepFailed as failure:
+        error = not_started(job.words[0], failure)
+        if error is None:
+            raise
+        if not record.remove_on_exit:
+            finish(job.kernel, _begun(job.kernel, record), error.exit_code, False, job.console)
+            undo.commit()
+        raise error from failure
+
+
+def _begun(kernel: Kernel, record: ContainerRecord) -> ContainerRecord:
+    state = lifecycle.after(record.id, record.state, lifecycle.START)
+    return record.replace(state=state, started_ns=kernel.ambient.now_ns())
+
+
+def _is_in_the_way(error: AlreadyExists | StepFailed) -> bool:
+    """Tell whether an id's group, subvolume, name or link was there already."""
+    return not isinstance(error, StepFailed) or (error.errno == errno.EEXIST and error.step == STEP_NETWORK)

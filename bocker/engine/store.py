@@ -1,0 +1,168 @@
+"""The records in the store: who is there, and what is known of them.
+
+containers/ps_N   ContainerRecord; creating it claims the id
+images/img_N      ImageTags; creating it claims the id
+contents/UUID     ImageContent of the subvolume with that UUID
+logs/ps_N         the container's output
+counters/FOLDER   the last number that was given
+store/format      the format of all this
+"""
+
+from __future__ import annotations
+
+from bocker.core import jsontext, lifecycle
+from bocker.core.errors import Damaged, NewerStore
+from bocker.core.ids import ContainerId, ImageId
+from bocker.core.model import STORE_FORMAT, ContainerRecord, ImageContent, ImageTags, from_data, to_data
+from bocker.kernel.errors import Missing, NotEmpty
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TypeVar
+
+    from bocker.core.ids import Id
+    from bocker.core.settings import Settings
+    from bocker.core.value import Value
+    from bocker.kernel import Kernel
+
+    V = TypeVar("V", bound=Value)
+    AnyId = TypeVar("AnyId", bound=Id)
+
+CONTAINERS = "containers"
+IMAGES = "images"
+CONTENTS = "contents"
+LOGS = "logs"
+COUNTERS = "counters"
+FORMAT = "store/format"
+NAMES_LOCK = "names"
+
+
+def container_key(container: object) -> str:
+    """Return the key of a container's record."""
+    return f"{CONTAINERS}/{container}"
+
+
+def image_key(image: object) -> str:
+    """Return the key of an image's tags."""
+    return f"{IMAGES}/{image}"
+
+
+def content_key(uuid: str) -> str:
+    """Return the key of what is known of an image's content."""
+    return f"{CONTENTS}/{uuid}"
+
+
+def log_key(container: object) -> str:
+    """Return the key of a container's log."""
+    return f"{LOGS}/{container}"
+
+
+def check_format(kernel: Kernel, settings: Settings) -> None:
+    """Raise NewerStore for records of a later format; and the true cause when there is no store."""
+    from_disk = read_format(kernel)
+    if from_disk is None:
+        from bocker.engine.failures import store_problem
+
+        problem = store_problem(kernel, settings)
+        if problem is not None:
+            raise problem
+    elif from_disk > STORE_FORMAT:
+        raise NewerStore(from_disk, STORE_FORMAT)
+
+
+def read_format(kernel: Kernel) -> int | None:
+    """Return the format of the store, None where it was not written yet."""
+    try:
+        text = kernel.records.read(FORMAT).strip()
+    except Missing:
+        return None
+    if not text.isdigit():
+        raise Damaged("the store's format", f"it is {text!r}")
+    return int(text)
+
+
+def ensure_format(kernel: Kernel) -> None:
+    """Write the format into a store that has none."""
+    if read_format(kernel) is None:
+        kernel.records.write(FORMAT, f"{STORE_FORMAT}\n".encode(), durable=True)
+
+
+def encode(record: Value) -> bytes:
+    """Return a record as it is stored."""
+    return jsontext.dumps(to_data(record))
+
+
+def load_container(kernel: Kernel, container: ContainerId) -> ContainerRecord:
+    """Return a container's record. Raise Missing, Damaged."""
+    record = _load(kernel, ContainerRecord, container_key(container), str(container))
+    if record.id != str(container) or record.state not in lifecycle.STATES:
+        raise Damaged(str(container), f"it is of {record.id!r}, {record.state!r}")
+    return record
+
+
+def save_container(kernel: Kernel, record: ContainerRecord) -> None:
+    """Replace a container's record."""
+    kernel.records.write(container_key(record.id), encode(record))
+
+
+def id_of(record: ContainerRecord) -> ContainerId:
+    """Return the id that a container's record is of."""
+    return ContainerId(int(record.id[len(ContainerId.prefix) :]))
+
+
+def load_tags(kernel: Kernel, image: ImageId) -> ImageTags:
+    """Return an image's tags. Raise Missing, Damaged."""
+    tags = _load(kernel, ImageTags, image_key(image), str(image))
+    if tags.id != str(image):
+        raise Damaged(str(image), f"it is of {tags.id!r}")
+    return tags
+
+
+def load_content(kernel: Kernel, uuid: str) -> ImageContent:
+    """Return what is known of an image's content. Raise Missing, Damaged."""
+    return _load(kernel, ImageContent, content_key(uuid), f"content {uuid}")
+
+
+def content_or_unknown(kernel: Kernel, uuid: str) -> ImageContent:
+    """Return what is known of an image's content; of one that nothing is known of, an empty record."""
+    try:
+        return load_content(kernel, uuid)
+    except (Missing, Damaged):
+        return ImageContent(uuid, "", 0)
+
+
+def container_ids(kernel: Kernel) -> tuple[ContainerId, ...]:
+    """Return the ids of all containers, claimed ones too, ascending."""
+    return ids_among(kernel.records.list(CONTAINERS), ContainerId)
+
+
+def image_ids(kernel: Kernel) -> tuple[ImageId, ...]:
+    """Return the ids of all images that are whole, ascending: claimed, and with a subvolume."""
+    subvolumes = frozenset(kernel.storage.names())
+    return ids_among((name for name in kernel.records.list(IMAGES) if name in subvolumes), ImageId)
+
+
+def ids_among(names: Iterable[str], kind: type[AnyId]) -> tuple[AnyId, ...]:
+    """Return the ids of one kind among names, ascending."""
+    found = (kind.parse(name) for name in names)
+    return tuple(sorted(identity for identity in found if identity is not None))
+
+
+def delete_subvolume(kernel: Kernel, name: str) -> None:
+    """Delete a subvolume with those inside it (L1, D11)."""
+    try:
+        kernel.storage.delete(name)
+    except NotEmpty:
+        for nested in kernel.storage.nested(name):
+            kernel.storage.delete(nested)
+        kernel.storage.delete(name)
+
+
+def _load(kernel: Kernel, kind: type[V], key: str, subject: str) -> V:
+    data = kernel.records.read(key)
+    try:
+        value = jsontext.loads(data)
+    except ValueError as error:
+        raise Damaged(subject, str(error)) from None
+    return from_data(kind, value, subject)
