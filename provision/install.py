@@ -49,6 +49,8 @@ def main() -> int:
     try:
         if options.uninstall:
             uninstall(options.prefix)
+        elif options.download:
+            run_pip("download", "--dest", options.download)
         else:
             install(options.prefix, options.launcher, options.packages)
     except (OSError, subprocess.CalledProcessError, Refused) as error:
@@ -67,6 +69,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--prefix", default=PREFIX, help=f"where everything goes ({PREFIX})")
     parser.add_argument("--launcher", default=LAUNCHER, help=f"the program that people type ({LAUNCHER})")
     parser.add_argument("--packages", metavar="DIR", help="copy the packages from DIR instead of asking PyPI")
+    parser.add_argument("--download", metavar="DIR", help="only fetch the packages (PIP_FIND_LINKS finds them there)")
     parser.add_argument("--uninstall", action="store_true", help="remove what was installed in the prefix")
     return parser.parse_args()
 
@@ -132,18 +135,16 @@ def add_packages(aside: str, prefix: str, packages: str | None) -> None:
     if packages is not None:
         shutil.copytree(packages, target, ignore=shutil.ignore_patterns("__pycache__"))
     else:
-        pip = [
-            sys.executable,
-            f"{pip_wheel()}/pip",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--root-user-action=ignore",
-            "install",
-        ]
-        options = ["--target", target, "--no-deps", "--no-compile", "--require-hashes", "--requirement", LOCK]
-        subprocess.run([*pip, *options], check=True, stdin=subprocess.DEVNULL)
+        run_pip("install", "--target", target, "--no-compile", "--root-user-action=ignore")
     shutil.rmtree(f"{target}/bin", ignore_errors=True)  # programs whose first line names the place aside
     compile_all(target, f"{prefix}/packages")
+
+
+def run_pip(command: str, *options: str) -> None:
+    """Let pip fetch what the lock names, and nothing that is not in it."""
+    pip = [sys.executable, f"{pip_wheel()}/pip", "--quiet", "--disable-pip-version-check", command]
+    locked = ["--no-deps", "--require-hashes", "--requirement", LOCK]
+    subprocess.run([*pip, *locked, *options], check=True, stdin=subprocess.DEVNULL)
 
 
 def pip_wheel() -> str:

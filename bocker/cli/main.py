@@ -14,7 +14,7 @@ from bocker.cli import settings as settings_module
 from bocker.cli.output import complain, error_line, say
 from bocker.cli.parser import Arguments, Globals, parse_arguments, parse_globals, unknown_verb
 from bocker.cli.verbs import HELP, Verb, find
-from bocker.core.errors import FAILED, USAGE, BockerError, ProgramNotStarted, UsageError
+from bocker.core.errors import FAILED, USAGE, BockerError, NotPrivileged, ProgramNotStarted, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _dispatch(
         return 0
     configuration = settings_module.load(environ, given.assigned)
     interpreter_mount = None if installed else f"{configuration.settings.runtime}/interpreter"
-    if interpreter_mount and verb.program and factory is None:
+    if interpreter_mount and factory is None and (verb.program or "check" in arguments.switches):
         _change_interpreter(interpreter_mount)
     call = Call(verb, arguments, configuration, environ, factory or _linux_kernel, interpreter_mount)
     return int(_handler(verb)(call))
@@ -143,7 +143,9 @@ def _linux_kernel(settings: Settings) -> Kernel:
         import shlex
 
         words = " ".join(shlex.quote(word) for word in sys.argv[1:])
-        raise BockerError("bocker needs root's rights", f"use: sudo bocker {words}")
+        refusal = NotPrivileged()
+        refusal.hint = f"use: sudo bocker {words}"
+        raise refusal
     from bocker.linux import LinuxKernel
 
     return LinuxKernel(settings)

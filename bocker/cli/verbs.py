@@ -129,6 +129,7 @@ VERBS = (
             Flag("follow", "Go on until the container ends", "f"),
             Flag("timestamps", "Print the time of each line", "t"),
             Flag("tail", "Only the last lines", "n", "NUMBER"),
+            Flag("since", "Only what was written after a moment (10m, 2026-11-21T00:49:01Z)", value="TIME"),
         ),
         examples=("bocker logs ps_42045", "bocker logs -f --tail 10 web"),
     ),

@@ -52,7 +52,12 @@ def parse_megabytes(text: str, setting: str) -> int:
 
 
 def parse_memory(text: str, setting: str) -> int:
-    """Read docker's memory words: bytes, or a number with b, k, m, g, t (binary). Returns bytes."""
+    """Read docker's memory words, as `parse_size` does, and no less than a program needs. Returns bytes."""
+    return _enough_memory(parse_size(text, setting), text, setting)
+
+
+def parse_size(text: str, setting: str) -> int:
+    """Read bytes, or a number with b, k, m, g, t (binary). Returns bytes."""
     number, suffix = text.lower(), ""
     if number[-1:].isalpha():
         number, suffix = number[:-1], number[-1]
@@ -61,7 +66,7 @@ def parse_memory(text: str, setting: str) -> int:
     size = _whole(number, setting, 0, HIGHEST_MEMORY_BYTES, shown=text) * _SUFFIXES[suffix]
     if size > HIGHEST_MEMORY_BYTES:
         raise InvalidValue(f"'{text}' is too large for {setting}", "the most is 1024t")
-    return _enough_memory(size, text, setting)
+    return size
 
 
 def parse_cpus(text: str, setting: str, processors: int) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 from bocker.cli.output import say
+from bocker.core.errors import NoSuchDirectory
 from bocker.engine.images import init
 
 TYPE_CHECKING = False
@@ -13,6 +16,12 @@ if TYPE_CHECKING:
 def main(call: Call) -> int:
     """Make the image and print its id."""
     directory = call.arguments.words[0]
-    image = init(call.kernel, call.configuration.settings, directory, call.value("tag"))
+    if not directory:
+        raise NoSuchDirectory(directory)
+    try:
+        place = os.path.join(os.getcwd(), directory)  # not normalized: `link/..` is where the kernel says
+        image = init(call.kernel, call.configuration.settings, place, call.value("tag"))
+    except NoSuchDirectory as error:
+        raise NoSuchDirectory(directory) from error
     say(f"Created: {image}")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bocker.cli.console import StandardStreams
+from bocker.cli.moments import parse_moment
 from bocker.core.errors import InvalidValue
 from bocker.core.words import printable
 from bocker.engine.logs import LogsRequest, logs
@@ -14,11 +15,13 @@ if TYPE_CHECKING:
 
 def main(call: Call) -> int:
     """Print the log: its stdout on standard output, its stderr on standard error."""
+    since = call.value("since")
     request = LogsRequest(
         call.arguments.words[0],
         follow=call.has("follow"),
         timestamps=call.has("timestamps"),
         tail=lines_to_show(call.value("tail")),
+        since_ns=None if since is None else parse_moment(since, call.kernel.ambient.now_ns(), "--since"),
     )
     logs(call.kernel, call.configuration.settings, request, StandardStreams())
     return 0

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from bocker.cli.output import say_lines
+from bocker.core.addresses import parse_subnet
 from bocker.core.errors import FAILED, UsageError
-from bocker.engine.setup import SetupOptions, check, setup, undo
+from bocker.core.limits import parse_size
+from bocker.engine.setup import DEFAULT_SIZE_BYTES, SetupOptions, check, setup, undo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,8 +31,20 @@ def main(call: Call) -> int:
 
 
 def options(call: Call) -> SetupOptions:
-    """Read what to make."""
-    raise NotImplementedError
+    """Read what to make. The interpreter of an installed bocker is its own, and protected where it is."""
+    size, subnet, storage = call.value("size"), call.value("subnet"), call.value("storage")
+    return SetupOptions(
+        storage=None if storage is None else _absolute(storage),
+        size_bytes=DEFAULT_SIZE_BYTES if size is None else parse_size(size, "--size"),
+        subnet=None if subnet is None else parse_subnet(subnet),
+        interpreter_mount=call.interpreter_mount,
+    )
+
+
+def _absolute(path: str) -> str:
+    if not path:
+        raise UsageError("--storage needs the name of a file")
+    return os.path.join(os.getcwd(), path)
 
 
 def _report(call: Call) -> int:
