@@ -62,7 +62,8 @@ class Host(ABC):
     @abstractmethod
     def protect(self, path: str, target: str) -> None:
         """Mount the file `path` read-only at `target` (which may be the file itself), making an
-        empty file there if need be. Raise Missing, Busy when something is mounted there already."""
+        empty file there, and the directory that it lies in (mode 0755), if need be. Raise Missing,
+        Busy when something is mounted there already."""
 
     @abstractmethod
     def unmount(self, target: str) -> None:

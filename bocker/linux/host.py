@@ -151,7 +151,10 @@ def _made_directory(target: str) -> bool:
 
 
 def _attach(mount: int, target: str) -> None:
-    """Move a mount to a file, making it if need be."""
+    """Move a mount to a file, making it and its directory if need be."""
+    directory = os.path.dirname(target)
+    if not os.path.isdir(directory):
+        os.mkdir(directory, 0o755)
     try:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         made = True
