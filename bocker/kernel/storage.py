@@ -23,8 +23,8 @@ class Storage(ABC):
     A name is one path component. The kernel knows no "busy" subvolume: deleting one that a process
     has as its root succeeds, so refusing that is the engine's own rule (kernel-facts, btrfs).
 
-    Errors of every method: Missing when the store is not there, Denied, ReadOnly when the file
-    system is, Invalid for a name that is empty, `.`, `..` or holds a slash or NUL (EINVAL) or has
+    Errors of every method: Missing when the store is not there, Unsupported when it is no btrfs,
+    Denied, ReadOnly when the file system is, Invalid for a name that is empty, `.`, `..` or holds a slash or NUL (EINVAL) or has
     more than 255 bytes (ENAMETOOLONG).
     """
 
