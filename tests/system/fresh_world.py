@@ -1,0 +1,42 @@
+"""A world of its own for each contract test: a store, a state folder and groups that nobody else has."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from bocker.linux import LinuxKernel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bocker.core.settings import Settings
+
+
+@contextmanager
+def fresh_world(settings: Settings) -> Iterator[Settings]:
+    """Give settings whose store is an empty directory of the sandbox's btrfs; take away all that was made there."""
+    base = tempfile.mkdtemp(prefix=".world-", dir=settings.store)
+    os.mkdir(f"{base}/store")
+    number = os.path.basename(base).removeprefix(".world-")
+    fresh = settings.replace(
+        store=f"{base}/store", state=f"{base}/state", cgroup_parent=f"{settings.cgroup_parent}-{number}"
+    )
+    try:
+        yield fresh
+    finally:
+        _sweep(LinuxKernel(fresh))
+        shutil.rmtree(base)
+
+
+def _sweep(kernel: LinuxKernel) -> None:
+    for group in kernel.cgroups.names():
+        kernel.cgroups.remove(group)
+    kernel.cgroups.remove_parent()
+    for name in kernel.storage.names():
+        for inside in kernel.storage.nested(name):
+            kernel.storage.delete(inside)
+        kernel.storage.delete(name)
