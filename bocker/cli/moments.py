@@ -49,4 +49,4 @@ def _decimal(text: str, unit_ns: int) -> int:
     digits = whole + fraction
     if not (unit_ns and digits.isascii() and digits.isdigit() and len(digits) <= 30):
         raise ValueError(text)
-    return int(digits) * unit_ns // 10 ** len(fraction)
+    return int(digits) * unit_ns // int("1" + "0" * len(fraction))
