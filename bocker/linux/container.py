@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 
 from bocker.core import spec as words
-from bocker.core.addresses import Interface
 from bocker.core.spec import ContainerSpec, NetworkSpec
-from bocker.linux import messages, netlink, rootfs
+from bocker.linux import netlink, rootfs
 from bocker.linux import syscalls as k
 from bocker.linux.child import Ends, begin, execute, run, step, wait_for_release, write, write_tasks
 
@@ -51,27 +50,11 @@ def _join_group(task_files: tuple[str, ...]) -> None:
 
 
 def _build_network(network: NetworkSpec, host_socket: int) -> None:
-    """Make the pair through the host's socket, its peer here; then give the peer all it needs.
-
-    One message makes the pair. UP is no part of it for the peer (`ENOTCONN`), nor is the
-    alternative name (silently ignored).
-    """
+    """Make the pair through the host's socket, its peer here; then give the peer all it needs."""
     own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    bridge = messages.LinkReply(netlink.exchange(host_socket, messages.get_link(network.bridge))[0])
-    pair = messages.create_veth(network.host_link, network.interface, network.mac, bridge.index, own)
-    netlink.exchange(host_socket, pair)
+    netlink.create_container_link(host_socket, own, network)
     os.close(own)
-    inside = netlink.open_socket()
-    link = messages.LinkReply(netlink.exchange(inside.fileno(), messages.get_link(network.interface))[0])
-    requests = (
-        messages.set_up("lo", True),
-        messages.set_up(network.interface, True),
-        messages.add_alias(link.index, network.alias),
-        messages.add_address(link.index, Interface(network.address, network.prefix_length)),
-        messages.add_default_route(network.gateway),
-    )
-    netlink.exchange(inside.fileno(), *requests)
-    inside.close()
+    netlink.configure_container_link(network)
 
 
 def _write_sysctls(sysctls: tuple[tuple[str, str], ...]) -> None:
