@@ -21,7 +21,7 @@ nothing, as `run` and `exec` pay for each module.
         or None with the BockerError that stopped this one. All words are resolved first.
     repair.cleanup(kernel, settings) -> tuple[str, ...]
         Lines to print (`Removed: ps_42045`); none when there was nothing to clean up.
-    setup.check(kernel, settings) -> tuple[Need, ...]                       Need(name, met, detail)
+    setup.check(kernel, settings, interpreter_mount=None) -> tuple[Need, ...]   Need(name, met, detail)
     setup.setup(kernel, settings, SetupOptions(...)) -> tuple[str, ...]     lines: what it did
     setup.undo(kernel, settings, delete_data=False) -> tuple[str, ...]      lines: what it took back
 

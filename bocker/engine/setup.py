@@ -50,8 +50,12 @@ class Need(Value):
     detail: str
 
 
-def check(kernel: Kernel, settings: Settings) -> tuple[Need, ...]:
-    """Return every need with its state; change nothing."""
+def check(kernel: Kernel, settings: Settings, interpreter_mount: str | None = None) -> tuple[Need, ...]:
+    """Return every need with its state; change nothing. interpreter_mount: as in `SetupOptions`."""
+
+    def look_at_interpreter(kernel: Kernel, settings: Settings) -> str:
+        return _look_at_interpreter(kernel, interpreter_mount)
+
     looks: tuple[tuple[str, Callable[[Kernel, Settings], str]], ...] = (
         ("root's rights", _look_at_rights),
         ("store", _look_at_store),
@@ -59,7 +63,7 @@ def check(kernel: Kernel, settings: Settings) -> tuple[Need, ...]:
         ("bridge", _look_at_bridge),
         ("forwarding", _look_at_forwarding),
         ("masquerading", _look_at_masquerading),
-        ("interpreter", _look_at_interpreter),
+        ("interpreter", look_at_interpreter),
     )
     return tuple(_need(name, look, kernel, settings) for name, look in looks)
 
@@ -371,8 +375,10 @@ def _look_at_masquerading(kernel: Kernel, settings: Settings) -> str:
     return f"{subnet} by the table {settings.table}"
 
 
-def _look_at_interpreter(kernel: Kernel, settings: Settings) -> str:
+def _look_at_interpreter(kernel: Kernel, mount: str | None) -> str:
     facts = kernel.host.facts()
+    if mount is not None and kernel.host.mount_at(mount) is not None:
+        return f"{mount} is read-only"
     if not facts.interpreter_read_only:
         raise HostNotReady(f"a container could overwrite {facts.interpreter}")
     return f"{facts.interpreter} is read-only"

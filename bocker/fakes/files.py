@@ -72,8 +72,11 @@ def _target(directory: str, entry: Entry, rest: list[str]) -> list[str]:
 
 
 def _step(state: State, mounts: dict[str, MountRow], spot: Spot, name: str) -> Spot:
+    path = f"{spot.path.rstrip('/')}/{name}"
     entry = entry_at(state, spot.place)
     if entry is None and filesystem_of(state, spot.place).kind in OPAQUE:
+        if path in mounts:
+            return _enter(state, mounts[path], path)
         raise NotModelled(f"what is in {spot.path}")
     if entry is None:
         raise Refused(errno.ENOENT, spot.path)
@@ -81,7 +84,6 @@ def _step(state: State, mounts: dict[str, MountRow], spot: Spot, name: str) -> S
         raise Refused(errno.ENOTDIR, spot.path)
     if len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
         raise Refused(errno.ENAMETOOLONG)
-    path = f"{spot.path.rstrip('/')}/{name}"
     if path in mounts:
         return _enter(state, mounts[path], path)
     return _into(state, Spot(Place(spot.place.subvolume, joined(spot.place.path, name)), spot.mount, path))
@@ -207,15 +209,23 @@ def make_directories(state: State, path: str, mode: int = 0o755, namespace: int 
     done = ""
     for name in (part for part in path.split("/") if part):
         done = f"{done}/{name}"
-        spot = locate(state, done, namespace)
-        entry = entry_at(state, spot.place)
-        if entry is None:
-            check_writable(state, spot)
-            check_space(state, spot.place)
-            state = put_entry(state, spot.place, Entry(DIRECTORY, mode, mtime_ns=state.clock_ns))
-        elif entry.kind != DIRECTORY:
-            raise Refused(errno.ENOTDIR, done)
+        state = make_directory(state, done, mode, namespace)
     return state
+
+
+def make_directory(state: State, path: str, mode: int = 0o755, namespace: int = HOST) -> State:
+    """Make one directory, unless it is there: mkdir(2)."""
+    return state if is_directory(state, path, namespace) else _make(state, path, mode, namespace)
+
+
+def _make(state: State, path: str, mode: int, namespace: int) -> State:
+    spot = locate(state, path, namespace)
+    entry = entry_at(state, spot.place)
+    if entry is not None:
+        raise Refused(errno.ENOTDIR if entry.kind != DIRECTORY else errno.EEXIST, path)
+    check_writable(state, spot)
+    check_space(state, spot.place)
+    return put_entry(state, spot.place, Entry(DIRECTORY, mode, mtime_ns=state.clock_ns))
 
 
 def write_file(state: State, path: str, content: bytes, namespace: int = HOST, mode: int = 0o644) -> State:

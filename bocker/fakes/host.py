@@ -66,7 +66,10 @@ class FakeHost(View, Host):
 
 
 def _mount_at(state: State, target: str) -> MountPoint | None:
-    mount = files.mount_at(state, target)
+    try:
+        mount = files.mount_at(state, files.locate(state, target).path)
+    except Refused:
+        return None
     return None if mount is None else MountPoint(target, mount.source, mount.kind, mount.flags)
 
 
@@ -88,9 +91,9 @@ def _mount_image(state: State, path: str, target: str) -> State:
         raise Refused(errno.EINVAL, path)
     if files.mount_at(state, target) is not None:
         raise Refused(errno.EBUSY, target)
-    state = files.make_directories(state, target, 0o700)
+    state = files.make_directory(state, target, 0o700)
     top = Place(state.filesystems[image.filesystem].top, "")
-    return files.add_mount(state, MountRow(target, top, "btrfs", "/dev/loop0", RESTRICTED))
+    return files.add_mount(state, MountRow(target, top, "btrfs", "/dev/loop0", ("rw", *RESTRICTED)))
 
 
 def _mounted(state: State, target: str) -> MountRow:
@@ -114,11 +117,13 @@ def _protect(state: State, path: str, target: str) -> State:
     spot, _ = files.existing(state, path)
     if files.mount_at(state, target) is not None:
         raise Refused(errno.EBUSY, target)
-    if path != target and files.entry_at(state, files.locate(state, target).place) is None:
-        state = files.make_directories(state, target.rpartition("/")[0])
-        state = files.write_file(state, target, b"")
+    if path != target:
+        state = files.make_directory(state, target.rpartition("/")[0])
+        if files.entry_at(state, files.locate(state, target).place) is None:
+            state = files.write_file(state, target, b"")
     kind, source = files.filesystem_of(state, spot.place).kind, spot.mount.source
-    return files.add_mount(state, MountRow(target, spot.place, kind, source, (*spot.mount.flags, "ro")))
+    flags = ("ro", *(flag for flag in spot.mount.flags if flag not in {"ro", "rw"}))
+    return files.add_mount(state, MountRow(target, spot.place, kind, source, flags))
 
 
 def _unmount(state: State, target: str) -> State:
