@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from bocker.kernel.errors import Busy
 from bocker.linux import LinuxKernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bocker.core.settings import Settings
+
+PATIENCE_S = 5.0
 
 
 @contextmanager
@@ -34,9 +38,21 @@ def fresh_world(settings: Settings) -> Iterator[Settings]:
 
 def _sweep(kernel: LinuxKernel) -> None:
     for group in kernel.cgroups.names():
-        kernel.cgroups.remove(group)
+        _remove_group(kernel, group)
     kernel.cgroups.remove_parent()
     for name in kernel.storage.names():
         for inside in kernel.storage.nested(name):
             kernel.storage.delete(inside)
         kernel.storage.delete(name)
+
+
+def _remove_group(kernel: LinuxKernel, name: str) -> None:
+    """A process that was killed with its parent may be on its way out still."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return kernel.cgroups.remove(name)
+        except Busy:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.001)

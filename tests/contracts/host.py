@@ -1,0 +1,390 @@
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bocker.kernel.errors import AlreadyExists, Busy, Denied, Invalid, Missing, NoSpace, NotEmpty, ReadOnly
+from tests.contracts.lab import DENIED, FULL, MISSING, READ_ONLY
+from tests.contracts.refusals import refused
+
+if TYPE_CHECKING:
+    from bocker.kernel import Kernel
+    from tests.contracts.lab import Lab
+
+IMAGE_BYTES = 120 << 20
+TOO_SMALL_BYTES = 1 << 20
+FORWARDING = "net.ipv4.ip_forward"
+ODD_NAME = "a b\t\n\\"
+
+
+class HostContract:
+    def test_the_facts_of_a_privileged_host(self, kernel: Kernel) -> None:
+        """These tests need root; the program runs from a file, on at least one processor."""
+        facts = kernel.host.facts()
+        assert facts.privileged
+        assert facts.processors >= 1
+        assert facts.interpreter.startswith("/")
+        assert facts.interpreter_read_only in {True, False}
+
+    def test_nothing_is_mounted_at_a_plain_directory(self, kernel: Kernel, lab: Lab) -> None:
+        """None, although it lies in a mount; the same where there is no directory."""
+        assert kernel.host.mount_at(lab.directory) is None
+        assert kernel.host.mount_at(f"{lab.directory}/no") is None
+
+    def test_a_mount_is_found_at_its_target_only(self, kernel: Kernel, lab: Lab) -> None:
+        """Neither below nor above it."""
+        place = f"{lab.directory}/place"
+        lab.make_directory(place)
+        lab.mount(place)
+        lab.make_directory(f"{place}/below")
+        found = kernel.host.mount_at(place)
+        assert found is not None
+        assert (found.target, found.kind) == (place, "tmpfs")
+        assert kernel.host.mount_at(f"{place}/below") is None
+        assert kernel.host.mount_at(lab.directory) is None
+
+    def test_a_mount_is_found_under_an_odd_name(self, kernel: Kernel, lab: Lab) -> None:
+        """Blanks, tabs, newlines and backslashes."""
+        place = f"{lab.directory}/{ODD_NAME}"
+        lab.make_directory(place)
+        lab.mount(place)
+        found = kernel.host.mount_at(place)
+        assert found is not None
+        assert found.target == place
+
+    def test_the_newest_mount_counts(self, kernel: Kernel, lab: Lab) -> None:
+        """It covers the one below it, which comes back when it is unmounted."""
+        place = f"{lab.directory}/place"
+        lab.make_directory(place)
+        lab.mount(place)
+        lab.mount(place)
+        kernel.host.restrict(place)
+        newest = kernel.host.mount_at(place)
+        kernel.host.unmount(place)
+        older = kernel.host.mount_at(place)
+        assert newest is not None
+        assert older is not None
+        assert "nosuid" in newest.flags
+        assert "nosuid" not in older.flags
+
+    def test_a_file_system_in_a_file_can_be_mounted(self, kernel: Kernel, lab: Lab) -> None:
+        """A btrfs, nosuid and nodev from the start, at a directory that was made for it."""
+        image, target = f"{lab.directory}/image", f"{lab.directory}/target"
+        kernel.host.make_filesystem(image, IMAGE_BYTES)
+        kernel.host.mount_image(image, target)
+        mounted = kernel.host.mount_at(target)
+        assert mounted is not None
+        assert (mounted.target, mounted.kind) == (target, "btrfs")
+        assert {"nosuid", "nodev", "rw"} <= set(mounted.flags)
+        assert list(lab.tree(target)) == ["."]
+        kernel.host.unmount(target)
+        assert kernel.host.mount_at(target) is None
+        assert lab.tree(target)["."].mode == 0o700
+
+    def test_what_was_written_to_a_mounted_image_is_there_the_next_time(self, kernel: Kernel, lab: Lab) -> None:
+        """It is in the file."""
+        image, target = f"{lab.directory}/image", f"{lab.directory}/target"
+        kernel.host.make_filesystem(image, IMAGE_BYTES)
+        for _ in range(2):
+            kernel.host.mount_image(image, target)
+            assert lab.exists(f"{target}/file") or lab.write_file(f"{target}/file", b"kept") is None
+            assert lab.read_file(f"{target}/file") == b"kept"
+            kernel.host.unmount(target)
+            assert not lab.exists(f"{target}/file")
+
+    def test_a_file_with_a_file_system_is_sparse_and_private(self, kernel: Kernel, lab: Lab) -> None:
+        """Mode 0600, and it takes less than its size."""
+        image = f"{lab.directory}/image"
+        kernel.host.make_filesystem(image, IMAGE_BYTES)
+        entry = lab.tree(lab.directory)["image"]
+        assert (entry.kind, entry.mode, entry.sparse) == ("file", 0o600, True)
+
+    def test_a_file_system_is_not_made_over_a_file(self, kernel: Kernel, lab: Lab) -> None:
+        """EEXIST; the file stays as it is."""
+        image = f"{lab.directory}/image"
+        lab.write_file(image, b"kept")
+        with refused(AlreadyExists, errno.EEXIST):
+            kernel.host.make_filesystem(image, IMAGE_BYTES)
+        assert lab.read_file(image) == b"kept"
+
+    def test_a_file_system_can_be_too_small(self, kernel: Kernel, lab: Lab) -> None:
+        """EINVAL, and no file is left."""
+        with refused(Invalid, errno.EINVAL):
+            kernel.host.make_filesystem(f"{lab.directory}/image", TOO_SMALL_BYTES)
+        assert not lab.exists(f"{lab.directory}/image")
+
+    def test_a_file_system_where_there_is_no_directory_is_missing(self, kernel: Kernel, lab: Lab) -> None:
+        """ENOENT."""
+        with refused(Missing, errno.ENOENT):
+            kernel.host.make_filesystem(f"{lab.place(MISSING)}/image", IMAGE_BYTES)
+
+    def test_a_file_system_on_a_full_disk_leaves_nothing(self, kernel: Kernel, lab: Lab) -> None:
+        """ENOSPC."""
+        path = f"{lab.place(FULL)}/image"
+        with refused(NoSpace, errno.ENOSPC):
+            kernel.host.make_filesystem(path, IMAGE_BYTES)
+        assert not lab.exists(path)
+
+    def test_mounting_no_image_is_missing(self, kernel: Kernel, lab: Lab) -> None:
+        """ENOENT, and no directory is made."""
+        with refused(Missing, errno.ENOENT):
+            kernel.host.mount_image(f"{lab.directory}/image", f"{lab.directory}/target")
+        assert not lab.exists(f"{lab.directory}/target")
+
+    def test_mounting_a_file_without_a_file_system_is_invalid(self, kernel: Kernel, lab: Lab) -> None:
+        """EINVAL; a directory that was made for it is gone, one that was there stays."""
+        image, target = f"{lab.directory}/image", f"{lab.directory}/target"
+        lab.write_file(image, bytes(TOO_SMALL_BYTES))
+        with refused(Invalid, errno.EINVAL):
+            kernel.host.mount_image(image, target)
+        assert not lab.exists(target)
+        lab.make_directory(target)
+        with refused(Invalid, errno.EINVAL):
+            kernel.host.mount_image(image, target)
+        assert lab.exists(target)
+
+    def test_mounting_twice_is_busy(self, kernel: Kernel, lab: Lab) -> None:
+        """EBUSY; it stays mounted once."""
+        image, target = f"{lab.directory}/image", f"{lab.directory}/target"
+        kernel.host.make_filesystem(image, IMAGE_BYTES)
+        kernel.host.mount_image(image, target)
+        with refused(Busy, errno.EBUSY):
+            kernel.host.mount_image(image, target)
+        kernel.host.unmount(target)
+        assert kernel.host.mount_at(target) is None
+
+    def test_a_restricted_mount_is_for_root_alone(self, kernel: Kernel, lab: Lab) -> None:
+        """Mode 0700, nosuid and nodev; restricted once more, it is the same (S14)."""
+        place = f"{lab.directory}/place"
+        lab.make_directory(place)
+        lab.mount(place)
+        lab.write_file(f"{place}/file", b"kept")
+        for _ in range(2):
+            kernel.host.restrict(place)
+            mounted = kernel.host.mount_at(place)
+            assert mounted is not None
+            assert {"nosuid", "nodev", "rw"} <= set(mounted.flags)
+            assert lab.tree(place)["."].mode == 0o700
+        assert lab.read_file(f"{place}/file") == b"kept"
+
+    def test_restricting_where_nothing_is_mounted_is_invalid(self, kernel: Kernel, lab: Lab) -> None:
+        """EINVAL, and the directory's mode stays; ENOENT where there is none."""
+        place = f"{lab.directory}/place"
+        lab.make_directory(place)
+        with refused(Invalid, errno.EINVAL):
+            kernel.host.restrict(place)
+        assert lab.tree(place)["."].mode == 0o755
+        with refused(Missing, errno.ENOENT):
+            kernel.host.restrict(f"{lab.directory}/no")
+
+    def test_a_protected_file_can_not_be_written_through_the_mount(self, kernel: Kernel, lab: Lab) -> None:
+        """EROFS there; the file itself, by its own path, can."""
+        path, target = f"{lab.directory}/program", f"{lab.directory}/mounted"
+        lab.write_file(path, b"old")
+        kernel.host.protect(path, target)
+        with refused(ReadOnly, errno.EROFS):
+            lab.write_file(target, b"new")
+        assert lab.read_file(target) == b"old"
+        mounted = kernel.host.mount_at(target)
+        assert mounted is not None
+        assert "ro" in mounted.flags
+        kernel.host.unmount(target)
+
+    def test_a_file_can_be_protected_in_its_own_place(self, kernel: Kernel, lab: Lab) -> None:
+        """Nobody can open it for writing by its name until it is unmounted."""
+        path = f"{lab.directory}/program"
+        lab.write_file(path, b"old")
+        kernel.host.protect(path, path)
+        with refused(ReadOnly, errno.EROFS):
+            lab.write_file(path, b"new")
+        kernel.host.unmount(path)
+        lab.write_file(path, b"new")
+        assert lab.read_file(path) == b"new"
+
+    def test_protecting_makes_the_place_and_its_directory(self, kernel: Kernel, lab: Lab) -> None:
+        """The directory has mode 0755, the file below the mount is empty."""
+        path, target = f"{lab.directory}/program", f"{lab.directory}/new/mounted"
+        lab.write_file(path, b"content")
+        kernel.host.protect(path, target)
+        assert lab.read_file(target) == b"content"
+        kernel.host.unmount(target)
+        assert lab.read_file(target) == b""
+        assert lab.tree(lab.directory)["new"].mode == 0o755
+
+    def test_protecting_twice_is_busy(self, kernel: Kernel, lab: Lab) -> None:
+        """EBUSY; one unmount is enough."""
+        path, target = f"{lab.directory}/program", f"{lab.directory}/mounted"
+        lab.write_file(path, b"")
+        kernel.host.protect(path, target)
+        with refused(Busy, errno.EBUSY):
+            kernel.host.protect(path, target)
+        kernel.host.unmount(target)
+        assert kernel.host.mount_at(target) is None
+
+    def test_protecting_no_file_is_missing(self, kernel: Kernel, lab: Lab) -> None:
+        """ENOENT, and nothing is made."""
+        with refused(Missing, errno.ENOENT):
+            kernel.host.protect(f"{lab.directory}/program", f"{lab.directory}/mounted")
+        assert list(lab.tree(lab.directory)) == ["."]
+
+    def test_unmounting_where_nothing_is_mounted_is_invalid(self, kernel: Kernel, lab: Lab) -> None:
+        """EINVAL; ENOENT where there is no directory."""
+        with refused(Invalid, errno.EINVAL):
+            kernel.host.unmount(lab.directory)
+        with refused(Missing, errno.ENOENT):
+            kernel.host.unmount(f"{lab.directory}/no")
+
+    def test_unmounting_what_is_in_use_is_busy(self, kernel: Kernel, lab: Lab) -> None:
+        """EBUSY until the process that has its root there is gone."""
+        place = f"{lab.directory}/place"
+        lab.make_directory(place)
+        lab.mount(place)
+        pid = lab.spawn(place)
+        with refused(Busy, errno.EBUSY):
+            kernel.host.unmount(place)
+        lab.kill(pid)
+        kernel.host.unmount(place)
+        assert kernel.host.mount_at(place) is None
+
+    def test_files_links_and_empty_directories_can_be_deleted(self, kernel: Kernel, lab: Lab) -> None:
+        """Of a link only itself."""
+        lab.write_file(f"{lab.directory}/file", b"kept")
+        lab.make_link(f"{lab.directory}/link", "file")
+        lab.make_directory(f"{lab.directory}/empty")
+        lab.make_link(f"{lab.directory}/link to directory", "empty")
+        for name in ("link", "link to directory"):
+            kernel.host.delete(f"{lab.directory}/{name}")
+        assert sorted(lab.tree(lab.directory)) == [".", "empty", "file"]
+        for name in ("file", "empty"):
+            kernel.host.delete(f"{lab.directory}/{name}")
+        assert list(lab.tree(lab.directory)) == ["."]
+
+    def test_deleting_nothing_is_missing(self, kernel: Kernel, lab: Lab) -> None:
+        """ENOENT."""
+        with refused(Missing, errno.ENOENT):
+            kernel.host.delete(f"{lab.directory}/no")
+
+    def test_deleting_a_directory_with_something_in_it_is_refused(self, kernel: Kernel, lab: Lab) -> None:
+        """ENOTEMPTY, and all stays."""
+        lab.make_directory(f"{lab.directory}/full")
+        lab.write_file(f"{lab.directory}/full/file", b"")
+        with refused(NotEmpty, errno.ENOTEMPTY):
+            kernel.host.delete(f"{lab.directory}/full")
+        assert lab.exists(f"{lab.directory}/full/file")
+
+    def test_deleting_a_mount_point_is_busy(self, kernel: Kernel, lab: Lab) -> None:
+        """EBUSY."""
+        place = f"{lab.directory}/place"
+        lab.make_directory(place)
+        lab.mount(place)
+        with refused(Busy, errno.EBUSY):
+            kernel.host.delete(place)
+        assert kernel.host.mount_at(place) is not None
+
+    def test_what_may_not_be_deleted_stays(self, kernel: Kernel, lab: Lab) -> None:
+        """EROFS on a read-only file system, EPERM or EACCES where it is not allowed."""
+        with refused(ReadOnly, errno.EROFS):
+            kernel.host.delete(f"{lab.place(READ_ONLY)}/file")
+        with refused(Denied):
+            kernel.host.delete(f"{lab.place(DENIED)}/file")
+        assert lab.read_file(f"{lab.place(READ_ONLY)}/file") == b"content"
+        assert lab.read_file(f"{lab.place(DENIED)}/file") == b"content"
+
+    def test_a_copy_has_everything(self, kernel: Kernel, lab: Lab) -> None:
+        """Every kind of file, owner, mode, time, link, device, attribute and hole; the root's own too (W4, W5)."""
+        source, target = f"{lab.directory}/source", f"{lab.directory}/target"
+        lab.fill(source)
+        lab.make_directory(target)
+        kernel.host.copy_tree(source, target)
+        copied = lab.tree(target)
+        assert copied == lab.tree(source)
+        kinds = {entry.kind for entry in copied.values()}
+        assert kinds == {"file", "directory", "link", "character", "block", "fifo"}
+        assert any(entry.sparse for entry in copied.values())
+        assert any(entry.attributes for entry in copied.values())
+        assert any(entry.mode & 0o4000 for entry in copied.values())
+        assert any(name != entry.first_name for name, entry in copied.items())
+        assert copied["."].owner != (0, 0)
+
+    def test_a_copy_is_independent(self, kernel: Kernel, lab: Lab) -> None:
+        """Also where the file system shares the blocks of both."""
+        source, target = f"{lab.directory}/source", f"{lab.directory}/target"
+        for path in (source, target):
+            lab.make_directory(path)
+        lab.write_file(f"{source}/file", b"old" * 10_000)
+        kernel.host.copy_tree(source, target)
+        lab.write_file(f"{source}/file", b"new")
+        assert lab.read_file(f"{target}/file") == b"old" * 10_000
+
+    @pytest.mark.parametrize("name", ["empty", "-dash", "--help", "with blank", "not-utf8-\udcff"])
+    def test_a_directory_of_any_name_can_be_copied(self, kernel: Kernel, lab: Lab, name: str) -> None:
+        """An empty one as well (W6)."""
+        source, target = f"{lab.directory}/{name}", f"{lab.directory}/target"
+        for path in (source, target):
+            lab.make_directory(path)
+        kernel.host.copy_tree(source, target)
+        assert lab.tree(target) == lab.tree(source)
+
+    def test_a_copy_of_no_directory_is_refused(self, kernel: Kernel, lab: Lab) -> None:
+        """Missing when there is nothing, ENOTDIR for a file; the target stays empty."""
+        target = f"{lab.directory}/target"
+        lab.make_directory(target)
+        with refused(Missing, errno.ENOENT):
+            kernel.host.copy_tree(f"{lab.directory}/no", target)
+        lab.write_file(f"{lab.directory}/file", b"")
+        with refused(Invalid, errno.ENOTDIR):
+            kernel.host.copy_tree(f"{lab.directory}/file", target)
+        assert list(lab.tree(target)) == ["."]
+
+    def test_a_copy_into_nothing_is_missing(self, kernel: Kernel, lab: Lab) -> None:
+        """ENOENT: the target has to be there."""
+        lab.make_directory(f"{lab.directory}/source")
+        with refused(Missing, errno.ENOENT):
+            kernel.host.copy_tree(f"{lab.directory}/source", f"{lab.directory}/target")
+
+    @pytest.mark.parametrize(
+        ("condition", "inside", "kind"),
+        [(FULL, "/img_42002", NoSpace), (READ_ONLY, "/img_42002", ReadOnly), (DENIED, "", Denied)],
+    )
+    def test_a_copy_that_finds_no_place_is_refused(
+        self, kernel: Kernel, lab: Lab, condition: str, inside: str, kind: type
+    ) -> None:
+        """With the reason, which the tool tells in words only (D12)."""
+        lab.make_directory(f"{lab.directory}/source")
+        lab.write_file(f"{lab.directory}/source/large", b"x" * (4 << 20))
+        with refused(kind):
+            kernel.host.copy_tree(f"{lab.directory}/source", lab.place(condition) + inside)
+
+    def test_a_file_can_be_read(self, kernel: Kernel, lab: Lab) -> None:
+        """All of it, whatever it holds."""
+        lab.write_file(f"{lab.directory}/file", b"\0\xff" * 50_000)
+        assert kernel.host.read(f"{lab.directory}/file") == b"\0\xff" * 50_000
+
+    def test_reading_no_file_is_refused(self, kernel: Kernel, lab: Lab) -> None:
+        """Missing when there is nothing, EISDIR for a directory."""
+        with refused(Missing, errno.ENOENT):
+            kernel.host.read(f"{lab.directory}/no")
+        with refused(Invalid, errno.EISDIR):
+            kernel.host.read(lab.directory)
+
+    def test_a_kernel_setting_can_be_changed(self, kernel: Kernel) -> None:
+        """It reads back without the newline."""
+        for value in ("1", "0", "1"):
+            kernel.host.write_sysctl(FORWARDING, value)
+            assert kernel.host.read_sysctl(FORWARDING) == value
+
+    def test_a_kernel_setting_refuses_garbage(self, kernel: Kernel) -> None:
+        """EINVAL, and the value stays."""
+        kernel.host.write_sysctl(FORWARDING, "1")
+        with refused(Invalid, errno.EINVAL):
+            kernel.host.write_sysctl(FORWARDING, "garbage")
+        assert kernel.host.read_sysctl(FORWARDING) == "1"
+
+    def test_a_kernel_setting_that_is_not_there_is_missing(self, kernel: Kernel) -> None:
+        """ENOENT: it is not made."""
+        with refused(Missing, errno.ENOENT):
+            kernel.host.read_sysctl("net.ipv4.no_such_setting")
+        with refused(Missing, errno.ENOENT):
+            kernel.host.write_sysctl("net.ipv4.no_such_setting", "1")
