@@ -60,7 +60,8 @@ class Network(ABC):
     @abstractmethod
     def move(self, name: str, namespace: str) -> None:
         """Move a host's link into a namespace: it loses its addresses, its bridge and being up, and
-        keeps its MAC. Raise Missing, AlreadyExists when the name is taken there (it stays)."""
+        keeps its MAC. Raise Missing, AlreadyExists when the name is taken there (it stays), Invalid
+        (EINVAL) for the loopback or a bridge."""
 
     @abstractmethod
     def add_address(self, name: str, address: Interface, namespace: str | None = None) -> None:

@@ -1,0 +1,43 @@
+"""The system tests run in the sandbox only, and each leaves the world as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bocker.core.settings import Settings
+from bocker.linux import LinuxKernel
+from tests.system import sandbox, world
+
+pytest_plugins = ["tests.system.program"]
+
+
+def pytest_configure() -> None:
+    if not sandbox.inside():
+        raise pytest.UsageError("use: python -m tests.system.sandbox -- python -m pytest tests/system")
+
+
+@pytest.fixture(scope="session")
+def sandbox_settings() -> Settings:
+    """The sandbox's names."""
+    return sandbox.settings()
+
+
+@pytest.fixture
+def settings(sandbox_settings: Settings) -> Settings:
+    return sandbox_settings
+
+
+@pytest.fixture
+def kernel(settings: Settings) -> LinuxKernel:
+    return LinuxKernel(settings)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(sandbox_settings: Settings) -> Iterator[None]:
+    """Fail a test that leaves anything, and name it."""
+    before = world.look(sandbox_settings)
+    yield
+    left = sandbox.wait_for(before, sandbox_settings)
+    assert not left, "\n".join(left)
