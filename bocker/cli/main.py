@@ -126,8 +126,8 @@ def _dispatch(
         return 0
     configuration = settings_module.load(environ, given.assigned)
     interpreter_mount = None if installed else f"{configuration.settings.runtime}/interpreter"
-    if interpreter_mount and factory is None and (verb.program or "check" in arguments.switches):
-        _change_interpreter(interpreter_mount)
+    if factory is None:
+        _choose_interpreter(verb, arguments, interpreter_mount)
     call = Call(verb, arguments, configuration, environ, factory or _linux_kernel, interpreter_mount)
     return int(_handler(verb)(call))
 
@@ -151,16 +151,25 @@ def _linux_kernel(settings: Settings) -> Kernel:
     return LinuxKernel(settings)
 
 
-def _change_interpreter(protected: str) -> None:
-    """Go on in the interpreter that `setup` made unwritable, if this one could be written.
+def _choose_interpreter(verb: Verb, arguments: Arguments, protected: str | None) -> None:
+    """Go on in another interpreter where this one will not do.
 
     A container can reach the interpreter of its engine as `/proc/self/exe` and write it once the
-    engine was killed. Where there is no protected one, `run` refuses by itself.
+    engine was killed, so programs are started by the one that `setup` made unwritable (where there
+    is none, `run` refuses by itself). And `setup --undo` can't unmount what it runs from.
     """
-    if os.statvfs("/proc/self/exe").f_flag & os.ST_RDONLY or not os.path.isfile(protected):
-        return
+    unwritable = bool(os.statvfs("/proc/self/exe").f_flag & os.ST_RDONLY)
+    starts = verb.program or "check" in arguments.switches
+    if protected and starts and not unwritable and os.path.isfile(protected):
+        _change_interpreter(protected)
+    base = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+    if "undo" in arguments.switches and unwritable and base != sys.executable:
+        _change_interpreter(base)
+
+
+def _change_interpreter(path: str) -> NoReturn:
     start = f"import sys; sys.path[:] = {sys.path!r}; from bocker.cli.main import console_script; console_script()"
-    os.execv(protected, [protected, "-I", "-S", "-c", start, *sys.argv[1:]])
+    os.execv(path, [path, "-I", "-S", "-c", start, *sys.argv[1:]])
 
 
 def _report(error: BaseException, verb: Verb | None) -> int:
