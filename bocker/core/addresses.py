@@ -126,7 +126,13 @@ def parse_address(text: str) -> int:
 def parse_interface(text: str) -> Interface:
     """Read `10.0.0.1/24`; raise InvalidValue for anything else."""
     address, slash, prefix = text.partition("/")
-    if not slash or not (prefix.isascii() and prefix.isdigit()) or int(prefix) > 32 or str(int(prefix)) != prefix:
+    if (
+        not slash
+        or not (prefix.isascii() and prefix.isdigit())
+        or len(prefix) > 2
+        or int(prefix) > 32
+        or str(int(prefix)) != prefix
+    ):
         raise InvalidValue(f"'{text}' is not an address with its prefix length", "write it like 10.0.0.1/24")
     return Interface(parse_address(address), int(prefix))
 
@@ -152,4 +158,4 @@ def _mask(prefix_length: int) -> int:
 
 
 def _is_byte(part: str) -> bool:
-    return part.isascii() and part.isdigit() and int(part) < 256 and str(int(part)) == part
+    return part.isascii() and part.isdigit() and len(part) <= 3 and int(part) < 256 and str(int(part)) == part

@@ -35,6 +35,10 @@ def _refuse(value: object) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
+def _refuse_constant(word: str) -> Any:
+    raise ValueError(f"{word} is not JSON")
+
+
 class _ScannerContext:
     """What the C scanner asks its caller for, as `json.JSONDecoder` would answer."""
 
@@ -43,7 +47,7 @@ class _ScannerContext:
     object_pairs_hook = None
     parse_float = float
     parse_int = int
-    parse_constant = staticmethod(_refuse)
+    parse_constant = staticmethod(_refuse_constant)
 
 
 def _direct() -> tuple[Any, Any]:
@@ -61,7 +65,7 @@ def _ordinary() -> tuple[Any, Any]:
     import json
 
     encoder = json.JSONEncoder(allow_nan=False, check_circular=False)
-    decoder: Any = json.JSONDecoder(parse_constant=_refuse)
+    decoder: Any = json.JSONDecoder(parse_constant=_refuse_constant)
     return decoder.scan_once, lambda value, level: encoder.iterencode(value)
 
 
