@@ -106,7 +106,7 @@ class LinuxRecords(Records):
             while True:
                 fd = self._in(folder, lambda: _opened(f"{folder}/{name}", _CREATE))
                 if _locked(fd, f"{folder}/{name}", kind):
-                    return _Lock(fd)
+                    return _Lock(fd, f"{folder}/{name}")
 
     def _place(self, key: str) -> tuple[str, str]:
         folder, _, name = key.partition("/")
@@ -141,17 +141,27 @@ class LinuxRecords(Records):
 
 
 class _Lock:
-    """A lock that is held. It is let go of by name: a child that is just being made has a copy of the descriptor."""
+    """A lock that is held.
 
-    __slots__ = ("_fd",)
+    It is let go of in so many words, as a child that is just being made has a copy of the
+    descriptor; and its file goes first, so that locks leave nothing behind. Whoever waits for it
+    sees that the file has no name any more, and takes the lock anew.
+    """
 
-    def __init__(self, fd: int) -> None:
+    __slots__ = ("_fd", "_path")
+
+    def __init__(self, fd: int, path: str) -> None:
         self._fd = fd
+        self._path = path
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, *error: object) -> None:
+        try:
+            os.unlink(self._path)
+        except OSError:
+            pass  # a read-only or vanished store: the file is harmless
         fcntl.flock(self._fd, fcntl.LOCK_UN)
         os.close(self._fd)
 

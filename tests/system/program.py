@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,9 @@ APPLETS = (
     "readlink kill hostname ping stat printf wc sync seq"
 ).split()
 TIMEOUT_S = 60
+INTERPRETER = "/usr/bin/python3"
+REPOSITORY = Path(__file__).parents[2]
+PACKAGES = ("attr", "attrs", "pyroute2", "requests", "urllib3", "idna", "certifi", "charset_normalizer")
 
 
 class Result:
@@ -65,9 +70,21 @@ class Bocker:
 
 
 @pytest.fixture(scope="session")
-def prefix(sandbox_prefix: Path) -> Path:
+def prefix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where the tested program is installed, by the same code as on a person's machine."""
-    return sandbox_prefix
+    packages = tmp_path_factory.mktemp("packages")
+    for name in PACKAGES:
+        found = Path(importlib.util.find_spec(name).origin).parent
+        shutil.copytree(found, packages / name)
+    installed = Path("/run/bocker-test")
+    installer = [INTERPRETER, REPOSITORY / "provision/install.py", "--prefix", installed, "--packages", packages]
+    subprocess.run([*installer, "--launcher", installed / "bin/bocker"], check=True, stdout=subprocess.DEVNULL)
+    interpreter = installed / "bin/python3"
+    subprocess.run(["mount", "--bind", interpreter, interpreter], check=True)  # as `setup` does
+    subprocess.run(["mount", "-o", "remount,bind,ro", interpreter], check=True)
+    yield installed
+    subprocess.run(["umount", interpreter], check=True)
+    shutil.rmtree(installed)
 
 
 @pytest.fixture
