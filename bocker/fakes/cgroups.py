@@ -62,7 +62,7 @@ class FakeCgroups(View, Cgroups):
     def _layout(self) -> Layout:
         version = self._world.cgroup_version
         if not version:
-            raise Refused(errno.EOPNOTSUPP, "no control groups")
+            raise Refused(errno.ENOSYS, "no control groups")
         return Layout(version, VERSION_1 if version == 1 else VERSION_2, self._world.swap)
 
     def _called(self, state: State, name: str) -> GroupRow:

@@ -40,6 +40,8 @@ from bocker.kernel.processes import Exited
 
 KINDS = files.OPAQUE | {"tmpfs", "bind"}
 LONGEST_HOSTNAME = 64
+NULL = (1, 3)
+ROOT_FLAGS = ("nosuid", "nodev")
 NAMESPACED_SYSCTLS = ("net.", "kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
 DEFAULT_PATH = "/bin:/usr/bin"  # execvp(3), where the environment has none
 CAPABILITIES = frozenset(
@@ -151,7 +153,7 @@ def _release_steps(row: ProcessRow, made: list[str]) -> tuple[ChildStep, ...]:
     assert spec is not None
     namespace = row.namespaces[plan.MOUNT]
     last: tuple[ChildStep, ...] = (
-        (plan.STEP_PRIVILEGES, lambda now: check_privileges(now, spec.process)),
+        (plan.STEP_PRIVILEGES, lambda now: check_privileges(now, namespace, spec)),
         (plan.STEP_DIRECTORY, lambda now: check_directory(now, namespace, spec.process.cwd)),
         (plan.STEP_EXECUTE, lambda now: execute(now, row.pid, spec.process)),
     )
@@ -220,7 +222,7 @@ def enter_root(state: State, namespace: int, root: str) -> State:
     spot, entry = files.existing(state, root)
     if entry.kind != DIRECTORY:
         raise Refused(errno.ENOTDIR, root)
-    mount = MountRow("/", spot.place, "btrfs", spot.mount.source, spot.mount.flags)
+    mount = MountRow("/", spot.place, "btrfs", spot.mount.source, (*spot.mount.flags, *ROOT_FLAGS))
     return attrs.evolve(state, mounts=with_row(state.mounts, namespace, (mount,)))
 
 
@@ -255,8 +257,8 @@ def mount_one(state: State, namespace: int, mount: Mount, made: list[str]) -> St
         place, kind = spot.place, entry.kind
     else:
         state, place = own_tree(state, namespace, mount.kind, Entry(DIRECTORY, _mode_of(mount.data)))
-    state = mount_point(state, namespace, mount.target, kind, made, follow=True)
-    target = _target(state, namespace, mount.target, follow=True)
+    state = mount_point(state, namespace, mount.target, kind, made)
+    target = _target(state, namespace, mount.target)
     return files.add_mount(state, MountRow(target, place, mount.kind, mount.source, mount.flags), namespace)
 
 
@@ -273,21 +275,26 @@ def own_tree(state: State, namespace: int, kind: str, top: Entry) -> tuple[State
     return state, Place(filesystem.top, "")
 
 
-def mount_point(state: State, namespace: int, target: str, kind: str, made: list[str], follow: bool) -> State:
-    """Make the place for a mount where the image has none, and note it if it is in the root's tree."""
-    parent = target.rpartition("/")[0]
+def mount_point(state: State, namespace: int, target: str, kind: str, made: list[str]) -> State:
+    """Make the place for a mount where there is none; note what the root's own tree did not have.
+
+    A link at the target itself is not followed, links on the way are: move_mount(2), openat2(2).
+    """
     if _is_opaque(state, namespace, target):
         return state
-    if not files.is_directory(state, parent or "/", namespace):
-        state = files.make_directories(state, parent, 0o755, namespace)
-    spot = files.locate(state, target, namespace, follow)
-    if files.entry_at(state, spot.place) is not None:
+    parent = target.rpartition("/")[0]
+    if parent and not files.is_directory(state, parent, namespace):
+        state = mount_point(state, namespace, parent, DIRECTORY, made)
+    spot = files.locate(state, target, namespace, follow=False)
+    there = files.entry_at(state, spot.place)
+    if there is not None:
+        if kind == DIRECTORY != there.kind:
+            raise Refused(errno.ENOTDIR, target)
         return state
     files.check_writable(state, spot)
     if spot.mount.target == "/":
-        made.append(spot.path)
-    entry = Entry(DIRECTORY) if kind == DIRECTORY else Entry(FILE, 0o644)
-    return files.put_entry(state, spot.place, entry)
+        made.append(target)
+    return files.put_entry(state, spot.place, Entry(DIRECTORY) if kind == DIRECTORY else Entry(FILE, 0o644))
 
 
 def _is_opaque(state: State, namespace: int, path: str) -> bool:
@@ -298,13 +305,13 @@ def _is_opaque(state: State, namespace: int, path: str) -> bool:
     return bool(under) and under[-1].kind in files.OPAQUE
 
 
-def _target(state: State, namespace: int, path: str, follow: bool) -> str:
-    return path if _is_opaque(state, namespace, path) else files.locate(state, path, namespace, follow).path
+def _target(state: State, namespace: int, path: str) -> str:
+    return path if _is_opaque(state, namespace, path) else files.locate(state, path, namespace, follow=False).path
 
 
 def _lay_over(state: State, namespace: int, path: str, place: Place, kind: str, made: list[str]) -> State:
-    state = mount_point(state, namespace, path, FILE, made, follow=False)
-    target = _target(state, namespace, path, follow=False)
+    state = mount_point(state, namespace, path, FILE, made)
+    target = _target(state, namespace, path)
     return files.add_mount(state, MountRow(target, place, kind, "", ("nosuid",)), namespace)
 
 
@@ -318,27 +325,43 @@ def _device_of(state: State, path: str, number: tuple[int, int]) -> Place:
 def _make_link(state: State, namespace: int, path: str, target: str) -> State:
     spot = files.locate(state, path, namespace, follow=False)
     if files.entry_at(state, spot.place) is not None:
-        raise Refused(errno.EEXIST, path)
+        return state
+    files.check_writable(state, spot)
     return files.put_entry(state, spot.place, Entry(SYMLINK, 0o777, target=target))
 
 
 def _mask(state: State, namespace: int, path: str) -> State:
-    if not _is_opaque(state, namespace, path):
+    """Cover a path that is there: a directory with an empty one, a file with `/dev/null`."""
+    if not _is_there(state, namespace, path):
         return state
-    state, place = own_tree(state, namespace, "mask", Entry(DIRECTORY, 0o755))
-    return files.add_mount(state, MountRow(path, place, "mask", "", ("ro",)), namespace)
+    state, place = own_tree(state, namespace, "mask", Entry(DIRECTORY, 0o555))
+    return files.add_mount(state, MountRow(_target(state, namespace, path), place, "mask", "", ("ro",)), namespace)
 
 
 def _make_read_only(state: State, namespace: int, path: str) -> State:
-    if not _is_opaque(state, namespace, path):
+    if not _is_there(state, namespace, path):
         return state
-    state, place = own_tree(state, namespace, "proc", Entry(DIRECTORY, 0o555))
-    return files.add_mount(state, MountRow(path, place, "bind", path, ("ro",)), namespace)
+    if _is_opaque(state, namespace, path):
+        state, place = own_tree(state, namespace, "proc", Entry(DIRECTORY, 0o555))
+    else:
+        place = files.locate(state, path, namespace, follow=False).place
+    return files.add_mount(state, MountRow(_target(state, namespace, path), place, "bind", path, ("ro",)), namespace)
 
 
-def check_privileges(state: State, process: Process) -> State:
-    """Set capabilities and ids; a name that is no capability is refused."""
-    if not CAPABILITIES.issuperset(process.capabilities):
+def _is_there(state: State, namespace: int, path: str) -> bool:
+    """What the kernel's own file systems hold is taken to be there."""
+    try:
+        return _is_opaque(state, namespace, path) or bool(files.existing(state, path, namespace, follow=False))
+    except Refused:
+        return False
+
+
+def check_privileges(state: State, namespace: int, spec: ContainerSpec | ExecSpec) -> State:
+    """Set descriptors, capabilities and ids. Without the caller's input there must be a true
+    `/dev/null`; a name that is no capability is refused."""
+    if not spec.standard_input and files.existing(state, "/dev/null", namespace, follow=False)[1].device != NULL:
+        raise Refused(errno.ENODEV, "/dev/null")
+    if not CAPABILITIES.issuperset(spec.process.capabilities):
         raise Refused(errno.EINVAL)
     return state
 

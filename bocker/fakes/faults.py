@@ -20,6 +20,8 @@ can meet. Operations without a row can't fail on a host that works at all.
 Not in the model: two faults in one command, power loss, a kernel that lies in what it answers.
 """
 
+# ruff: noqa: D102 - Gate says what `around` does
+
 from __future__ import annotations
 
 import errno

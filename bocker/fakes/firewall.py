@@ -37,7 +37,7 @@ class FakeFirewall(View, Firewall):
     def _tables(self, state: State) -> dict[str, TableRow]:
         if not self._world.firewall:
             raise Refused(errno.EOPNOTSUPP, "no nftables")
-        if not self._world.privileged:
+        if not self._kernel.may_administer_network:
             raise Refused(errno.EPERM)
         return dict(state.tables)
 

@@ -29,10 +29,11 @@ T = TypeVar("T")
 class FakeKernel(Kernel):
     """All ports of a world for the program `pid`; `World.kernel` makes it.
 
-    `gate` stands before every call of this program and may be replaced at any time.
+    `gate` stands before every call of this program and may be replaced at any time;
+    `may_administer_network` stands for CAP_NET_ADMIN.
     """
 
-    __slots__ = ("dead", "gate", "pid", "settings", "world")
+    __slots__ = ("dead", "gate", "may_administer_network", "pid", "settings", "world")
 
     def __init__(self, world: World, settings: Settings, pid: int, gate: Gate) -> None:
         self.world = world
@@ -40,6 +41,7 @@ class FakeKernel(Kernel):
         self.pid = pid
         self.gate = gate
         self.dead = False
+        self.may_administer_network = True
         self.storage = FakeStorage(self)
         self.records = FakeRecords(self, "records", f"{settings.store}/.meta")
         self.state = FakeRecords(self, "state", settings.state)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 
 import attrs
 
@@ -67,6 +68,14 @@ class FakeNetwork(View, Network):
 
     def link(self, name: str) -> Link:
         return self._ask("link", name, lambda state: _shown(state, self._called(state, name, None)))
+
+    def _change(self, method: str, subject: str, step: Callable[[State], State]) -> None:
+        super()._change(method, subject, lambda state: step(self._checked(state)))
+
+    def _checked(self, state: State) -> State:
+        if not self._kernel.may_administer_network:
+            raise Refused(errno.EPERM)
+        return state
 
     def _network(self, state: State, namespace: str | None) -> int:
         return wire.network_called(state, self._settings.namespaces, namespace)

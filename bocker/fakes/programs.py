@@ -202,11 +202,20 @@ def _sleep(state: State, row: ProcessRow, args: tuple[str, ...]) -> State:
 
 
 def _eat(state: State, row: ProcessRow, args: tuple[str, ...]) -> State:
-    return take_memory(state, row.pid, int(args[0]))
+    """The probe hands the memory back when it goes on; what it says last, it becomes."""
+    after = take_memory(state, row.pid, int(args[0]))
+    eater = after.processes.get(row.pid)
+    if eater is not None and eater.phase == RUNNING:
+        return put_process(after, attrs.evolve(eater, memory_bytes=row.memory_bytes))
+    if not row.verbs:
+        return after
+    group = state.groups[row.group or 0]
+    state = put_group(state, groups.count_oom_kill(group))
+    return laws.process_ends(state, row.pid, Exited(128 + SIGKILL, None))
 
 
 def _write(state: State, row: ProcessRow, args: tuple[str, ...]) -> State:
-    path, data = _path(row, args[0]), _encoded(args[1:])
+    path, data = _path(row, args[0]), " ".join(args[1:]).encode("utf-8", "surrogateescape")
     return _or_exit(state, row, args[0], lambda: files.write_file(state, path, data, row.namespaces.get("mount", HOST)))
 
 

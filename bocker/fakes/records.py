@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from bocker.fakes.kernel import FakeKernel
 
 
+LOCKS = ".locks"  # no record's folder can be called that
+LONGEST_NAME = 255 - len("..new")  # what a record is called while it is replaced
+
+
 class FakeRecords(View, Records):
     """The records below one directory of the host."""
 
@@ -55,7 +59,7 @@ class FakeRecords(View, Records):
 
     def _take(self, state: State, name: str, wait: bool) -> tuple[State, int | None]:
         _check_part(name)
-        state = _folder(state, self._root, "locks")
+        state = _lock_file(state, self._root, name)
         if (self._root, name) in state.locks:
             if not wait:
                 raise Refused(errno.EAGAIN, name)
@@ -91,21 +95,28 @@ class FakeLock:
 
 def _check_part(name: str) -> None:
     check_component(name)
-    if name.startswith("."):
+    if name.startswith(".") or len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
         raise Refused(errno.EINVAL, name)
 
 
 def _path(root: str, key: str) -> str:
-    folder, slash, name = key.partition("/")
-    if not slash:
-        raise Refused(errno.EINVAL, key)
+    folder, _, name = key.partition("/")
     _check_part(folder)
     _check_part(name)
     return f"{root}/{folder}/{name}"
 
 
 def _folder(state: State, root: str, folder: str) -> State:
-    return files.make_directories(state, f"{root}/{folder}", 0o700)
+    state = files.make_directory(state, root, 0o700)
+    return files.make_directory(state, f"{root}/{folder}", 0o700)
+
+
+def _lock_file(state: State, root: str, name: str) -> State:
+    state = _folder(state, root, LOCKS)
+    path = f"{root}/{LOCKS}/{name}"
+    if files.entry_at(state, files.locate(state, path).place) is not None:
+        return state
+    return files.write_file(state, path, b"", mode=0o600)
 
 
 def _claim(state: State, root: str, key: str, data: bytes) -> State:

@@ -46,7 +46,7 @@ SECOND_NS = 1_000_000_000
 
 @attrs.frozen
 class JournalEntry:
-    """One call and how it ended: `ok`, or the errno's name."""
+    """One call and how it ended: `ok`, `crashed`, or the error's class and errno."""
 
     call: Call
     outcome: str
@@ -95,8 +95,9 @@ class World:
         try:
             outcome = gate.around(call, lambda: self._swap(step), lambda: self._swap_refused(on_refusal))
         except Refused as refused:
-            self._write_down(call, _name_of(refused.errno))
-            raise _translated(call, refused) from None
+            error = _translated(call, refused)
+            self._write_down(call, f"{type(error).__name__} {error.errno_name}")
+            raise error from None
         except Crashed:
             self._write_down(call, "crashed")
             if kernel is not None:
@@ -261,10 +262,6 @@ class World:
 
 def _place(state: State, path: str) -> Place:
     return files.locate(state, path, follow=False).place
-
-
-def _name_of(number: int) -> str:
-    return kernel_error("", "", number).errno_name
 
 
 def _translated(call: Call, refused: Refused) -> KernelError:

@@ -1,0 +1,463 @@
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bocker.core import spec as plan
+from bocker.core.limits import Limits
+from bocker.core.model import ProcessIdentity
+from bocker.core.spec import File, Mount
+from bocker.kernel.errors import Invalid, Missing, StepFailed
+from bocker.kernel.processes import STDERR, STDOUT, Exited, Idle, Interrupted, Process
+from tests.contracts.refusals import refused
+from tests.contracts.specs import (
+    DEVICES,
+    ENVIRONMENT,
+    MOUNTS,
+    Containers,
+    finish,
+    is_there,
+    next_but_output,
+    program,
+    wait_for_output,
+    wait_until,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bocker.core.settings import Settings
+    from bocker.kernel import Kernel
+    from tests.contracts.lab import Lab
+    from tests.contracts.specs import Stage
+
+SIGINT, SIGUSR1, SIGKILL, SIGPIPE, SIGTERM = 2, 10, 9, 13, 15
+NO_SIGNAL = 65
+LONG = "60"  # seconds: longer than any test
+MEBIBYTE = 1 << 20
+SHELLS_OWN = {b"PWD", b"OLDPWD", b"SHLVL", b"_"}
+SLEEPER = ("echo", "ready", ",", "sleep", LONG)
+
+FAILURES: list[tuple[str, int, dict[str, Any]]] = [
+    (plan.STEP_GROUP, errno.ENOENT, {"group": "ps_none"}),
+    (plan.STEP_HOSTNAME, errno.EINVAL, {"hostname": "h" * 65}),
+    (plan.STEP_SYSCTLS, errno.ENOENT, {"sysctls": (("net.ipv4.no_such_setting", "1"),)}),
+    (plan.STEP_ROOT, errno.ENOENT, {"root": "/var/bocker/ps_none"}),
+    (plan.STEP_MOUNTS, errno.ENODEV, {"mounts": (*MOUNTS, Mount("no-such-kind", "/mnt"))}),
+    (plan.STEP_MOUNTS, errno.ENOENT, {"mounts": (*MOUNTS, Mount("bind", "/mnt", "/no/such/source"))}),
+    (plan.STEP_MOUNTS, errno.ENOTDIR, {"mounts": (*MOUNTS, Mount("tmpfs", "/etc/hosts"))}),
+    (plan.STEP_DIRECTORY, errno.ENOENT, {"process": program(cwd="/none")}),
+    (plan.STEP_DIRECTORY, errno.ENOTDIR, {"process": program(cwd="/etc/hosts")}),
+]
+
+PROGRAMS = [
+    ("none", errno.ENOENT),
+    ("/bin/none", errno.ENOENT),
+    ("/etc/hosts/none", errno.ENOTDIR),
+    ("/etc", errno.EACCES),
+    ("/etc/hosts", errno.EACCES),
+]
+
+
+class ProcessesContract:
+    @pytest.fixture
+    def containers(self, kernel: Kernel, settings: Settings, stage: Stage) -> Iterator[Containers]:
+        made = Containers(kernel, settings, stage)
+        yield made
+        made.close()
+
+    def test_output_comes_by_stream_and_before_the_end(self, kernel: Kernel, containers: Containers) -> None:
+        """What the program wrote to 1 and to 2 is told apart, and all of it comes before Exited."""
+        process = containers.start("echo", "out", ",", "error", "err", ",", "echo", "more", ",", "exit", "7")
+        assert finish(kernel, process) == (b"out\nmore\n", b"err\n", Exited(7, None))
+
+    @pytest.mark.parametrize("code", [0, 1, 255])
+    def test_the_exit_code_is_the_programs(self, kernel: Kernel, containers: Containers, code: int) -> None:
+        """Whatever it is, it is not changed on the way."""
+        process = containers.start("exit", str(code))
+        assert finish(kernel, process)[2] == Exited(code, None)
+
+    def test_the_end_comes_once(self, kernel: Kernel, containers: Containers) -> None:
+        """The handle is closed then, for output too; to discard it does nothing."""
+        process = containers.start("exit", "0")
+        finish(kernel, process)
+        with refused(Missing):
+            kernel.processes.next_event(process)
+        with refused(Missing):
+            kernel.processes.close_output(process, STDOUT)
+        kernel.processes.discard(process)
+
+    def test_nothing_for_as_long_as_asked_is_idle(self, kernel: Kernel, containers: Containers) -> None:
+        """Not before; and the program goes on."""
+        process = containers.start("sleep", LONG)
+        before_ns = kernel.ambient.now_ns()
+        assert kernel.processes.next_event(process, 0.05) == Idle()
+        assert kernel.ambient.now_ns() - before_ns >= 50_000_000
+        assert kernel.processes.alive(process.identity)
+
+    def test_words_reach_the_program_unchanged(self, kernel: Kernel, containers: Containers) -> None:
+        """Quotes, blanks, dollars, an empty word, a byte that is no UTF-8: defect W8 of the original."""
+        for word in ("a  b", "$(id) $HOME `x`", "'q' \"d\"", "", "back\\slash", "caf\udce9", "-n"):
+            process = containers.start("echo", word)
+            assert finish(kernel, process)[0] == word.encode("utf-8", "surrogateescape") + b"\n"
+
+    def test_the_environment_is_the_plans(self, kernel: Kernel, containers: Containers) -> None:
+        """And nothing of the caller's (S15); what a shell adds for itself is left out here."""
+        process = containers.start("env")
+        lines = finish(kernel, process)[0].splitlines()
+        assert sorted(line for line in lines if line.split(b"=")[0] not in SHELLS_OWN) == sorted(
+            word.encode() for word in ENVIRONMENT
+        )
+
+    def test_standard_input_is_passed_on_where_asked_for(
+        self, kernel: Kernel, containers: Containers, stage: Stage
+    ) -> None:
+        """All of it, and then its end."""
+        stage.give_input(b"some\0input\n")
+        process = containers.start("cat", ",", "exit", "3", standard_input=True)
+        assert finish(kernel, process) == (b"some\0input\n", b"", Exited(3, None))
+
+    def test_standard_input_is_empty_otherwise(self, kernel: Kernel, containers: Containers, stage: Stage) -> None:
+        """The program reads `/dev/null`, never what the caller was given."""
+        stage.give_input(b"secret")
+        process = containers.start("cat")
+        assert finish(kernel, process) == (b"", b"", Exited(0, None))
+
+    def test_what_children_wrote_comes_before_the_end(self, kernel: Kernel, containers: Containers) -> None:
+        """Output of a background child is the container's as well."""
+        process = containers.start("fork", "echo", "child", "|", "sleep", "0.3", ",", "exit", "0")
+        assert finish(kernel, process)[0] == b"child\n"
+
+    def test_the_first_process_takes_the_others_with_it(self, kernel: Kernel, containers: Containers) -> None:
+        """A child in the background does not keep the container, nor its output, nor its group."""
+        process = containers.start("fork", "sleep", LONG, "|", "exit", "0")
+        assert finish(kernel, process)[2] == Exited(0, None)
+        assert kernel.cgroups.members("ps_42002") == ()
+
+    def test_discard_ends_all_of_a_container(self, kernel: Kernel, containers: Containers) -> None:
+        """The first process, those that it made, and those that entered. Twice is harmless."""
+        process = containers.start("fork", "sleep", LONG, "|", *SLEEPER)
+        wait_for_output(kernel, process, b"ready")
+        member = containers.execute(process, "sleep", LONG)
+        kernel.processes.discard(process)
+        kernel.processes.discard(process)
+        assert not kernel.processes.alive(process.identity)
+        assert not kernel.processes.alive(member.identity)
+        assert kernel.cgroups.members("ps_42002") == ()
+
+    def test_a_child_can_be_discarded_before_its_release(self, kernel: Kernel, containers: Containers) -> None:
+        """Its program never runs, and its network goes."""
+        spec = containers.spec("write", "/tmp/ran", "x")
+        process = containers.create(spec)
+        kernel.processes.discard(process)
+        assert not kernel.processes.alive(process.identity)
+        wait_until(kernel, lambda: not is_there(kernel, spec.network.host_link))
+
+    def test_the_first_process_ignores_what_it_has_no_handler_for(self, kernel: Kernel, containers: Containers) -> None:
+        """SIGTERM and SIGINT from outside do nothing to it; SIGKILL does."""
+        process = containers.start(*SLEEPER)
+        wait_for_output(kernel, process, b"ready")
+        for number in (SIGTERM, SIGINT, SIGUSR1):
+            kernel.processes.signal(process.identity, number)
+        assert kernel.processes.next_event(process, 0.1) == Idle()
+        kernel.processes.signal(process.identity, SIGKILL)
+        assert finish(kernel, process)[2] == Exited(None, SIGKILL)
+
+    def test_a_handler_of_the_first_process_is_run(self, kernel: Kernel, containers: Containers) -> None:
+        """A signal that it waits for arrives."""
+        process = containers.start("trap", str(SIGTERM), "42", ",", *SLEEPER)
+        wait_for_output(kernel, process, b"ready")
+        kernel.processes.signal(process.identity, SIGTERM)
+        assert finish(kernel, process)[2] == Exited(42, None)
+
+    def test_any_other_process_is_ended_by_a_signal(self, kernel: Kernel, containers: Containers) -> None:
+        """Only the first one is spared; the container goes on."""
+        first = containers.start(*SLEEPER)
+        member = containers.execute(first, *SLEEPER)
+        wait_for_output(kernel, member, b"ready")
+        kernel.processes.signal(member.identity, SIGTERM)
+        assert finish(kernel, member)[2] == Exited(None, SIGTERM)
+        assert kernel.processes.alive(first.identity)
+
+    def test_a_signal_that_is_ignored_does_nothing(self, kernel: Kernel, containers: Containers) -> None:
+        """A program may say so itself."""
+        first = containers.start(*SLEEPER)
+        member = containers.execute(first, "ignore", str(SIGTERM), ",", *SLEEPER)
+        wait_for_output(kernel, member, b"ready")
+        kernel.processes.signal(member.identity, SIGTERM)
+        assert kernel.processes.next_event(member, 0.1) == Idle()
+
+    def test_no_such_signal_is_invalid(self, kernel: Kernel, containers: Containers) -> None:
+        """There are 64."""
+        process = containers.start(*SLEEPER)
+        with refused(Invalid, errno.EINVAL):
+            kernel.processes.signal(process.identity, NO_SIGNAL)
+
+    def test_what_ended_takes_no_signal(self, kernel: Kernel, containers: Containers) -> None:
+        """Nor does another process that got its number: boot and start time are part of the identity."""
+        process = containers.start(*SLEEPER)
+        for other in _others(process):
+            with refused(Missing, errno.ESRCH):
+                kernel.processes.signal(other, SIGKILL)
+        assert kernel.processes.alive(process.identity)
+        kernel.processes.discard(process)
+        with refused(Missing, errno.ESRCH):
+            kernel.processes.signal(process.identity, SIGTERM)
+
+    def test_alive_is_about_that_very_process(self, kernel: Kernel, containers: Containers) -> None:
+        """Another boot, number or start time is another process."""
+        process = containers.start(*SLEEPER)
+        assert kernel.processes.alive(process.identity)
+        assert not any(kernel.processes.alive(other) for other in _others(process))
+
+    def test_a_zombie_is_not_alive(self, kernel: Kernel, containers: Containers) -> None:
+        """A process that ended and was not waited for still has its number, and is no longer running."""
+        process = containers.start("exit", "0")
+        wait_until(kernel, lambda: not kernel.processes.alive(process.identity))
+        assert finish(kernel, process)[2] == Exited(0, None)
+
+    def test_this_program_is_alive(self, kernel: Kernel) -> None:
+        """It has an identity that stays the same."""
+        assert kernel.processes.alive(kernel.processes.myself())
+        assert kernel.processes.myself() == kernel.processes.myself()
+
+    def test_a_member_shares_the_containers_files_and_group(self, kernel: Kernel, containers: Containers) -> None:
+        """It reads what the first process wrote, and is in the group while it runs."""
+        first = containers.start("write", "/tmp/note", "hello", ",", *SLEEPER)
+        wait_for_output(kernel, first, b"ready")
+        member = containers.execute(first, "read", "/tmp/note", ",", *SLEEPER)
+        wait_for_output(kernel, member, b"helloready")
+        assert {first.identity.pid, member.identity.pid} <= set(kernel.cgroups.members("ps_42002"))
+
+    def test_a_member_ends_without_its_container(self, kernel: Kernel, containers: Containers) -> None:
+        """Its exit code is its own."""
+        first = containers.start(*SLEEPER)
+        assert finish(kernel, containers.execute(first, "exit", "9"))[2] == Exited(9, None)
+        assert kernel.processes.alive(first.identity)
+
+    def test_entering_what_does_not_run_is_missing(self, kernel: Kernel, containers: Containers) -> None:
+        """A process that ended, and one that only has the same number."""
+        process = containers.start(*SLEEPER)
+        for other in _others(process):
+            with refused(Missing):
+                containers.enter(Process(other, 0), "exit", "0")
+        kernel.processes.discard(process)
+        with refused(Missing):
+            containers.enter(process, "exit", "0")
+
+    @pytest.mark.parametrize(("name", "number"), PROGRAMS)
+    def test_a_member_that_can_not_be_executed_names_the_step(
+        self, kernel: Kernel, containers: Containers, name: str, number: int
+    ) -> None:
+        """The container does not mind."""
+        first = containers.start(*SLEEPER)
+        member = containers.enter(first, process=program(args=(name,)))
+        with pytest.raises(StepFailed) as caught:
+            kernel.processes.release(member)
+        assert (caught.value.step, caught.value.errno) == (plan.STEP_EXECUTE, number)
+        assert not kernel.processes.alive(member.identity)
+        assert kernel.processes.alive(first.identity)
+
+    @pytest.mark.parametrize(("step", "number", "changes"), FAILURES)
+    def test_a_step_that_fails_is_named(
+        self, kernel: Kernel, containers: Containers, step: str, number: int, changes: dict[str, Any]
+    ) -> None:
+        """With its errno; the child is gone then, and so is its network, at once or soon."""
+        spec = containers.spec(**changes)
+        process = containers.create(spec)
+        with pytest.raises(StepFailed) as caught:
+            kernel.processes.release(process)
+        assert (caught.value.step, caught.value.errno) == (step, number)
+        assert not kernel.processes.alive(process.identity)
+        wait_until(kernel, lambda: not is_there(kernel, spec.network.host_link))
+
+    @pytest.mark.parametrize(("name", "number"), PROGRAMS)
+    def test_a_program_that_can_not_be_executed_names_the_step(
+        self, kernel: Kernel, containers: Containers, name: str, number: int
+    ) -> None:
+        """What is not there, and what may not be executed: 127 and 126 to a person."""
+        process = containers.create(containers.spec(process=program(args=(name,))))
+        with pytest.raises(StepFailed) as caught:
+            kernel.processes.release(process)
+        assert (caught.value.step, caught.value.errno) == (plan.STEP_EXECUTE, number)
+
+    def test_the_path_is_searched_as_execvp_does(self, kernel: Kernel, containers: Containers) -> None:
+        """What may not be executed, or lies below a file, does not end the search."""
+        env = ("PATH=/none:/etc/hosts:/etc:/bin",)
+        process = containers.start(process=program("exit", "5", env=env))
+        assert finish(kernel, process)[2] == Exited(5, None)
+
+    def test_a_bridge_that_is_not_there_fails_the_network(self, kernel: Kernel, containers: Containers) -> None:
+        """ENODEV, at the network's step."""
+        spec = containers.spec()
+        process = containers.create(spec.replace(network=spec.network.replace(bridge="bridge_none")))
+        with pytest.raises(StepFailed) as caught:
+            kernel.processes.release(process)
+        assert (caught.value.step, caught.value.errno) == (plan.STEP_NETWORK, errno.ENODEV)
+
+    def test_a_link_that_is_taken_fails_the_network(self, kernel: Kernel, containers: Containers) -> None:
+        """EEXIST; the one that was there stays, with its container."""
+        spec = containers.spec(*SLEEPER)
+        first = containers.create(spec)
+        kernel.processes.release(first)
+        other = containers.spec()
+        second = containers.create(other.replace(network=other.network.replace(host_link=spec.network.host_link)))
+        with pytest.raises(StepFailed) as caught:
+            kernel.processes.release(second)
+        assert (caught.value.step, caught.value.errno) == (plan.STEP_NETWORK, errno.EEXIST)
+        assert is_there(kernel, spec.network.host_link)
+
+    def test_the_root_may_come_between_create_and_release(
+        self, kernel: Kernel, containers: Containers, settings: Settings
+    ) -> None:
+        """That is what the two steps are for."""
+        spec = containers.spec("exit", "4")
+        process = containers.create(spec.replace(root=f"{settings.store}/ps_late"))
+        kernel.storage.snapshot(spec.name, "ps_late")
+        kernel.processes.release(process)
+        assert finish(kernel, process)[2] == Exited(4, None)
+
+    def test_the_network_is_built_from_the_plan(self, kernel: Kernel, containers: Containers) -> None:
+        """One end on the bridge, the other inside with its MAC, alias, address and default route."""
+        spec = containers.spec(*SLEEPER)
+        process = containers.create(spec)
+        kernel.processes.release(process)
+        outside = kernel.network.link(spec.network.host_link)
+        assert (outside.kind, outside.master, outside.up) == ("veth", spec.network.bridge, True)
+        kernel.namespaces.link("netns_contract", process.identity.pid)
+        try:
+            loopback, inside = kernel.network.links("netns_contract")
+            route = kernel.network.default_route("netns_contract")
+        finally:
+            kernel.namespaces.remove("netns_contract")
+        assert (loopback.name, loopback.up) == ("lo", True)
+        assert (inside.name, inside.alias, inside.mac, inside.up) == (
+            spec.network.interface,
+            spec.network.alias,
+            spec.network.mac,
+            True,
+        )
+        assert [address.address for address in inside.addresses] == [spec.network.address]
+        assert route == spec.network.gateway
+
+    def test_the_link_goes_with_the_container(self, kernel: Kernel, containers: Containers) -> None:
+        """Not necessarily at once: its name is free only when it is seen gone."""
+        process = containers.start("exit", "0")
+        finish(kernel, process)
+        wait_until(kernel, lambda: not is_there(kernel, "veth0_ps_42002"))
+
+    def test_mount_points_that_had_to_be_made_are_told(self, kernel: Kernel, containers: Containers) -> None:
+        """What the image has none for, with the directories above; nothing for those that it has."""
+        mounts = (*MOUNTS, Mount("tmpfs", "/none/below"))
+        files = (File("/etc/hosts", b""), File("/etc/none", b""), File("/dev/own", b""))
+        process = containers.create(containers.spec(*SLEEPER, mounts=mounts, files=files))
+        assert kernel.processes.release(process) == ("/none", "/none/below", "/etc/none")
+
+    def test_an_optional_mount_that_the_kernel_has_not_is_left_out(
+        self, kernel: Kernel, containers: Containers
+    ) -> None:
+        """Whoever asked for it said that it may be."""
+        process = containers.start("exit", "0", mounts=(*MOUNTS, Mount("no-such-kind", "/mnt", optional=True)))
+        assert finish(kernel, process)[2] == Exited(0, None)
+
+    def test_a_file_of_the_plan_covers_the_images(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
+    ) -> None:
+        """The program reads the plan's; the image's is as it was."""
+        image = f"{settings.store}/ps_42002/etc/hosts"
+        spec = containers.spec("read", "/etc/hosts", files=(File("/etc/hosts", b"planned"),))
+        before = lab.read_file(image)
+        process = containers.create(spec)
+        kernel.processes.release(process)
+        assert finish(kernel, process)[0] == b"planned"
+        assert lab.read_file(image) == before != b"planned"
+
+    def test_a_file_of_the_plan_covers_a_link_without_following_it(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
+    ) -> None:
+        """Defect S8: neither the host's file of that name nor the image's is touched."""
+        outside = f"{lab.directory}/outside"
+        lab.write_file(outside, b"the host's")
+        spec = containers.spec("read", "/etc/link", files=(File("/etc/link", b"planned"),))
+        lab.make_link(f"{settings.store}/ps_42002/etc/link", outside)
+        process = containers.create(spec)
+        assert kernel.processes.release(process) == ()
+        assert finish(kernel, process)[0] == b"planned"
+        assert lab.read_file(outside) == b"the host's"
+
+    def test_a_tmpfs_ends_with_its_container(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
+    ) -> None:
+        """What was written to it is not in the root file system."""
+        process = containers.start("write", "/dev/note", "x", ",", "read", "/dev/note", ",", "write", "/tmp/note", "y")
+        assert finish(kernel, process)[0] == b"x"
+        assert not lab.exists(f"{settings.store}/ps_42002/dev/note")
+        assert lab.read_file(f"{settings.store}/ps_42002/tmp/note") == b"y"
+
+    def test_the_memory_limit_kills(self, kernel: Kernel, containers: Containers) -> None:
+        """By SIGKILL, and the group counts it."""
+        spec = containers.spec("eat", str(64 * MEBIBYTE))
+        kernel.cgroups.limit(spec.group, Limits(memory_bytes=16 * MEBIBYTE))
+        process = containers.create(spec)
+        kernel.processes.release(process)
+        assert finish(kernel, process)[2] == Exited(None, SIGKILL)
+        assert kernel.cgroups.usage(spec.group).oom_kills == 1
+
+    def test_the_memory_limit_spares_who_stays_below(self, kernel: Kernel, containers: Containers) -> None:
+        """Also one process of the container that is killed does not take the others along."""
+        spec = containers.spec("eat", str(2 * MEBIBYTE), ",", "eat", str(128 * MEBIBYTE), ",", "exit", "0")
+        kernel.cgroups.limit(spec.group, Limits(memory_bytes=32 * MEBIBYTE))
+        process = containers.create(spec)
+        kernel.processes.release(process)
+        assert finish(kernel, process)[2] == Exited(128 + SIGKILL, None)
+
+    def test_the_pids_limit_refuses_a_fork(self, kernel: Kernel, containers: Containers) -> None:
+        """The shell gives up with 2."""
+        spec = containers.spec("fork", "sleep", LONG, "|", "exit", "0")
+        kernel.cgroups.limit(spec.group, Limits(pids=1))
+        process = containers.create(spec)
+        kernel.processes.release(process)
+        assert finish(kernel, process)[2] == Exited(2, None)
+
+    def test_a_closed_stream_is_a_broken_pipe(self, kernel: Kernel, containers: Containers) -> None:
+        """Who writes to it is ended by SIGPIPE; the other stream goes on until then."""
+        first = containers.start(*SLEEPER)
+        member = containers.execute(first, "sleep", "0.2", ",", "error", "still", ",", "echo", "lost", ",", "exit", "0")
+        kernel.processes.close_output(member, STDOUT)
+        assert finish(kernel, member) == (b"", b"still\n", Exited(None, SIGPIPE))
+
+    def test_closing_one_stream_leaves_the_other(self, kernel: Kernel, containers: Containers) -> None:
+        """A program that never writes to it notices nothing."""
+        process = containers.start("sleep", "0.2", ",", "echo", "kept", ",", "exit", "6")
+        kernel.processes.close_output(process, STDERR)
+        assert finish(kernel, process) == (b"kept\n", b"", Exited(6, None))
+
+    @pytest.mark.parametrize("number", [SIGINT, SIGTERM])
+    def test_a_signal_to_this_program_is_an_event(
+        self, kernel: Kernel, containers: Containers, stage: Stage, number: int
+    ) -> None:
+        """It reaches neither this program's own handling nor the container."""
+        process = containers.start(*SLEEPER)
+        wait_for_output(kernel, process, b"ready")
+        stage.interrupt(number)
+        assert next_but_output(kernel, process, 5) == Interrupted(number)
+        assert kernel.processes.next_event(process, 0.05) == Idle()
+
+    def test_devices_are_the_hosts(self, kernel: Kernel, containers: Containers) -> None:
+        """A node whose number is not the one planned is refused."""
+        wrong = (*DEVICES, DEVICES[0].replace(path="/dev/zero"))
+        process = containers.create(containers.spec(devices=wrong))
+        with pytest.raises(StepFailed) as caught:
+            kernel.processes.release(process)
+        assert (caught.value.step, caught.value.errno) == (plan.STEP_MOUNTS, errno.ENODEV)
+
+
+def _others(process: Process) -> tuple[ProcessIdentity, ...]:
+    """Return identities that differ from that of a running process in one part each."""
+    identity = process.identity
+    return (
+        identity.replace(boot_id="another boot"),
+        identity.replace(start_ticks=identity.start_ticks + 1),
+    )

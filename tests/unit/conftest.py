@@ -1,0 +1,96 @@
+"""The fake side of the contracts, and the check that nothing of a port was left unobserved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bocker.core.settings import Settings
+from bocker.fakes import World
+from tests.unit import observed
+from tests.unit.fake_lab import FakeLab, FakeStage
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from bocker.fakes import FakeKernel
+
+CONTRACTS = "test_contracts.py"
+COLLECTED = pytest.StashKey[bool]()
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings()
+
+
+@pytest.fixture
+def world(settings: Settings) -> World:
+    return World().prepare(settings)
+
+
+@pytest.fixture
+def kernel(world: World, settings: Settings) -> FakeKernel:
+    return world.kernel(settings)
+
+
+@pytest.fixture
+def lab(world: World, kernel: FakeKernel) -> Iterator[FakeLab]:
+    made = FakeLab(world, kernel)
+    yield made
+    made.close()
+    for other in made.worlds[1:]:
+        observed.add(other)
+
+
+@pytest.fixture
+def stage(world: World, kernel: FakeKernel) -> FakeStage:
+    return FakeStage(world, kernel)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Show the world when a test fails, and keep what a contract observed."""
+    report = yield
+    world = getattr(item, "funcargs", {}).get("world")
+    if report.when == "call" and isinstance(world, World):
+        if report.failed:
+            report.sections.append(("The world", world.dump()))
+        if item.path.name == CONTRACTS:
+            observed.add(world)
+    return report
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Note whether all contracts are going to run: no part of the file, and no keyword."""
+    chosen = config.option.keyword or config.option.markexpr or any("::" in word for word in config.args)
+    config.stash[COLLECTED] = not chosen and any(item.path.name == CONTRACTS for item in items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker of pytest-xdist observed."""
+    output = getattr(node, "workeroutput", {})
+    observed.CALLS.update(map(tuple, output.get("observed", ())))
+    if output.get("collected"):
+        node.config.stash[COLLECTED] = True
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run of all contracts that left a method, or a declared error of one, unobserved."""
+    collected = session.config.stash.get(COLLECTED, False)
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["observed"] = sorted(observed.CALLS)
+        output["collected"] = collected
+    elif collected and not session.testsfailed and session.exitstatus == 0 and observed.missing():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say what was not observed."""
+    failed = terminalreporter.stats.get("failed") or terminalreporter.stats.get("error")
+    if config.stash.get(COLLECTED, False) and not failed:
+        for line in observed.missing():
+            terminalreporter.write_line(f"no contract observed: {line}", red=True)

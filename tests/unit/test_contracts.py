@@ -1,0 +1,34 @@
+"""Every contract, bound to the fake."""
+
+from __future__ import annotations
+
+from tests.contracts.ambient import AmbientContract
+from tests.contracts.cgroups import CgroupsContract
+from tests.contracts.firewall import FirewallContract
+from tests.contracts.processes import ProcessesContract
+from tests.contracts.records import RecordsContract
+from tests.contracts.storage import StorageContract
+
+
+class TestAmbient(AmbientContract):
+    pass
+
+
+class TestCgroups(CgroupsContract):
+    pass
+
+
+class TestFirewall(FirewallContract):
+    pass
+
+
+class TestProcesses(ProcessesContract):
+    pass
+
+
+class TestRecords(RecordsContract):
+    pass
+
+
+class TestStorage(StorageContract):
+    pass
