@@ -52,7 +52,7 @@ def main() -> int:
         elif options.download:
             run_pip("download", "--dest", options.download)
         else:
-            install(options.prefix, options.launcher, options.packages)
+            install(options.prefix, options.launcher, options.wheels)
     except (OSError, subprocess.CalledProcessError, Refused) as error:
         print(f"install: {error}", file=sys.stderr)
         return 1
@@ -68,13 +68,14 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prefix", default=PREFIX, help=f"where everything goes ({PREFIX})")
     parser.add_argument("--launcher", default=LAUNCHER, help=f"the program that people type ({LAUNCHER})")
-    parser.add_argument("--packages", metavar="DIR", help="copy the packages from DIR instead of asking PyPI")
-    parser.add_argument("--download", metavar="DIR", help="only fetch the packages (PIP_FIND_LINKS finds them there)")
+    wheels = os.environ.get("BOCKER_WHEELS")
+    parser.add_argument("--wheels", metavar="DIR", default=wheels, help="take packages from DIR only ($BOCKER_WHEELS)")
+    parser.add_argument("--download", metavar="DIR", help="only fetch the packages, for --wheels")
     parser.add_argument("--uninstall", action="store_true", help="remove what was installed in the prefix")
     return parser.parse_args()
 
 
-def install(prefix: str, launcher: str, packages: str | None) -> None:
+def install(prefix: str, launcher: str, wheels: str | None) -> None:
     """Build the prefix aside, put it in its place by renaming, and write the launcher last."""
     check_ground(prefix, launcher)
     aside = f"{prefix}.new"
@@ -82,7 +83,7 @@ def install(prefix: str, launcher: str, packages: str | None) -> None:
     os.makedirs(f"{aside}/bin")
     copy_interpreter(aside)
     copy_program(aside, prefix)
-    add_packages(aside, prefix, packages)
+    add_packages(aside, prefix, wheels)
     write_manifest(aside, launcher)
     was_protected = is_mounted(f"{prefix}/bin/python3")
     put_in_place(aside, prefix)
@@ -129,13 +130,11 @@ def compile_all(directory: str, final: str) -> None:
         raise Refused(f"'{directory}' does not compile")
 
 
-def add_packages(aside: str, prefix: str, packages: str | None) -> None:
-    """Install what bocker needs from PyPI, each file checked against the lock; or copy it."""
+def add_packages(aside: str, prefix: str, wheels: str | None) -> None:
+    """Install what bocker needs from PyPI, or from a folder, each file checked against the lock."""
     target = f"{aside}/packages"
-    if packages is not None:
-        shutil.copytree(packages, target, ignore=shutil.ignore_patterns("__pycache__"))
-    else:
-        run_pip("install", "--target", target, "--no-compile", "--root-user-action=ignore")
+    source = () if wheels is None else ("--no-index", "--find-links", wheels)
+    run_pip("install", "--target", target, "--no-compile", "--root-user-action=ignore", *source)
     shutil.rmtree(f"{target}/bin", ignore_errors=True)  # programs whose first line names the place aside
     compile_all(target, f"{prefix}/packages")
 

@@ -6,7 +6,6 @@ key), so that a bad one is refused with its source.
 
 from __future__ import annotations
 
-from bocker.core.addresses import parse_subnet
 from bocker.core.errors import InvalidValue, UsageError
 from bocker.core.settings import Settings
 from bocker.core.value import Value
@@ -101,6 +100,8 @@ def _path(value: Chosen) -> str:
 
 
 def _subnet(value: Chosen) -> str:
+    from bocker.core.addresses import parse_subnet
+
     try:
         return str(parse_subnet(value.text))
     except InvalidValue as error:

@@ -1,0 +1,236 @@
+"""A person's session on the fake kernel: the words that are typed, and what is answered."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+import pytest
+
+from bocker.cli.main import main
+from bocker.fakes import World
+
+CREATED_IMAGE = re.compile(r"Created: (img_\d+)\n")
+SESSION = {"TERM": "dumb"}  # an environment without any of our settings
+
+
+@pytest.fixture
+def world():
+    world = World().prepare()
+    world.add_root_filesystem("/srv/rootfs")
+    return world
+
+
+@pytest.fixture
+def bocker(world, capfd):
+    """A function that types a command; it returns exit code, output and errors."""
+
+    def call(*argv, environ=SESSION):
+        code = main(argv, environ, lambda settings: world.kernel(settings))
+        return (code, *capfd.readouterr())
+
+    assert call("setup")[0] == 0
+    return call
+
+
+@pytest.fixture
+def image(bocker):
+    return CREATED_IMAGE.fullmatch(bocker("init", "/srv/rootfs", "-t", "small:1")[1])[1]
+
+
+def test_init_prints_the_id_as_the_originals_scripts_expect(bocker):
+    code, out, err = bocker("init", "/srv/rootfs")
+    assert (code, err) == (0, "")
+    assert CREATED_IMAGE.fullmatch(out)
+
+
+def test_init_of_what_is_no_directory_names_it_as_typed(bocker):
+    assert bocker("init", "nowhere") == (1, "", "No directory named 'nowhere' exists\n")
+    assert bocker("init", "") == (1, "", "No directory named '' exists\n")
+
+
+def test_a_script_sees_the_originals_columns(bocker, image):
+    bocker("run", image, "/bin/echo", "hello")
+    assert bocker("images") == (0, f"IMAGE_ID\t\tSOURCE\n{image}\t\t/srv/rootfs\n", "")
+    assert bocker("ps") == (0, "CONTAINER_ID\t\tCOMMAND\nps_42002\t\t/bin/echo hello\n", "")
+
+
+def test_empty_lists_have_their_header(bocker):
+    assert bocker("images") == (0, "IMAGE_ID\t\tSOURCE\n", "")
+    assert bocker("ps") == (0, "CONTAINER_ID\t\tCOMMAND\n", "")
+    assert bocker("ps", "-q") == (0, "", "")
+    assert bocker("ps", "--format", "json") == (0, "", "")
+
+
+def test_quiet_lists_are_ids_only(bocker, image):
+    bocker("run", image, "/bin/true")
+    assert bocker("images", "-q")[1] == f"{image}\n"
+    assert bocker("ps", "-aq")[1] == "ps_42002\n"
+
+
+def test_json_has_dockers_keys(bocker, image):
+    bocker("run", "--name", "web", image, "/bin/sh", "-c", "probe exit 7")
+    container = json.loads(bocker("ps", "--format", "json")[1])
+    assert container["ID"] == "ps_42002"
+    assert container["Names"] == "web"
+    assert container["State"] == "exited"
+    assert container["Status"].startswith("Exited (7) ")
+    assert container["Image"] == image
+    assert container["Command"] == '"/bin/sh -c probe ex…"'
+    made = json.loads(bocker("images", "--format", "json")[1])
+    assert (made["ID"], made["Repository"], made["Tag"]) == (image, "small", "1")
+
+
+def test_no_trunc_keeps_the_command_whole(bocker, image):
+    bocker("run", image, "/bin/echo", "a" * 40)
+    assert json.loads(bocker("ps", "--no-trunc", "--format=json")[1])["Command"] == f'"/bin/echo {"a" * 40}"'
+
+
+def test_a_person_sees_a_table(bocker, image, monkeypatch):
+    bocker("run", "--name", "web", image, "/bin/echo", "a" * 40)
+    monkeypatch.setattr("bocker.cli.output.on_terminal", lambda: True)
+    header, row = bocker("ps", environ={"COLUMNS": "200"})[1].splitlines()
+    assert header.split() == ["CONTAINER", "ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]
+    assert row.endswith("web")
+    assert '"/bin/echo aaaaaaaaa…"' in row
+    assert max(map(len, bocker("ps", environ={"COLUMNS": "115"})[1].splitlines())) <= 115
+    assert bocker("images", environ={"COLUMNS": "200"})[1].split()[:2] == ["IMAGE", "ID"]
+
+
+def test_an_unknown_format_is_a_usage_error(bocker):
+    code, out, err = bocker("ps", "--format", "{{.ID}}")
+    assert (code, out) == (2, "")
+    assert err == "--format does not know '{{.ID}}'; it is json or table\n"
+
+
+@pytest.mark.parametrize("code", [0, 1, 7, 255])
+def test_W3_the_exit_code_is_the_programs(bocker, image, code):
+    assert bocker("run", "--rm", image, "/bin/sh", "-c", f"probe exit {code}") == (code, "", "")
+
+
+def test_W18_the_two_streams_stay_apart(bocker, image):
+    words = ("/bin/sh", "-c", "probe echo one , error two")
+    assert bocker("run", "--name", "web", image, *words) == (0, "one\n", "two\n")
+    assert bocker("logs", "web") == (0, "one\n", "two\n")
+
+
+def test_run_names_what_is_wrong_with_125_126_127(bocker, image):
+    assert bocker("run", "nope", "/bin/true") == (125, "", "No image named 'nope' exists\n")
+    code, out, err = bocker("run", "--rm", image, "/bin/nope")
+    assert (code, out) == (127, "")
+    assert "/bin/nope" in err
+
+
+def test_U8_an_image_without_a_command_of_its_own_needs_one(bocker, image):
+    code, out, err = bocker("run", image)
+    assert (code, out) == (125, "")
+    assert "bocker run IMAGE COMMAND" in err
+
+
+def test_limits_come_from_flags_over_settings(bocker, image, world):
+    bocker("run", "--name", "one", image, "/bin/true", environ={"BOCKER_MEM_LIMIT": "64", "BOCKER_CPU_SHARE": "100"})
+    bocker("run", "-m", "32m", "-c", "7", "--pids-limit", "9", "--cpus", "0.5", "--name", "two", image, "/bin/true")
+    first, second = (_record(world, f"ps_{number}") for number in (42002, 42003))
+    assert (first["memory_bytes"], first["cpu_shares"]) == (64_000_000, 100)
+    assert second == {"memory_bytes": 32 << 20, "cpu_shares": 7, "pids": 9, "cpu_quota_us": 50_000}
+
+
+@pytest.mark.parametrize("flag", ["--memory=a[$(touch /x)]", "--cpus=0", "--cpu-shares=010", "--pids-limit=0"])
+def test_W15_a_bad_limit_creates_nothing(bocker, image, flag):
+    code, out, err = bocker("run", flag, image, "/bin/true")
+    assert (code, out) == (125, "")
+    assert flag.partition("=")[0] in err or "CPUs" in err
+    assert bocker("ps", "-q")[1] == ""
+
+
+def test_exec_says_which_of_the_two_it_is(bocker, image):
+    bocker("run", "--name", "web", image, "/bin/true")
+    assert bocker("exec", "web", "/bin/true") == (1, "", "Container 'web' exists but is not running\n")
+    assert bocker("exec", "nope", "/bin/true") == (1, "", "No container named 'nope' exists\n")
+    assert bocker("exec", image, "/bin/true")[0] == 1
+
+
+def test_commit_prints_removed_only_when_it_replaced(bocker, image):
+    bocker("run", "--name", "web", image, "/bin/sh", "-c", "probe write /etc/motd changed")
+    made = CREATED_IMAGE.fullmatch(bocker("commit", "web", "small:2")[1])[1]
+    assert made != image
+    assert bocker("commit", "web", "small:2") == (0, f"Removed: {made}\nCreated: {made}\n", "")
+    assert bocker("run", "--rm", "small:2", "/bin/sh", "-c", "probe read /etc/motd")[1].startswith("changed")
+
+
+def test_U5_rm_removes_all_and_goes_on_past_a_failure(bocker, image):
+    bocker("run", "--name", "one", image, "/bin/true")
+    code, out, err = bocker("rm", "one", "nope", image)
+    assert code == 1
+    assert err == "No container or image named 'nope' exists\n"
+    assert out == f"Removed: ps_42002\nRemoved: {image}\n"
+
+
+def test_logs_can_be_cut_and_stamped(bocker, image):
+    bocker("run", "--name", "web", image, "/bin/sh", "-c", "probe echo one , echo two , echo three")
+    assert bocker("logs", "--tail", "2", "web")[1] == "two\nthree\n"
+    assert bocker("logs", "-n0", "web")[1] == ""
+    assert bocker("logs", "--tail=all", "web")[1] == "one\ntwo\nthree\n"
+    assert re.fullmatch(r"(\d{4}-\d\d-\d\dT[\d:.]+Z (one|two|three)\n){3}", bocker("logs", "-t", "web")[1])
+    assert bocker("logs", "--since", "1s", "web")[1] == "one\ntwo\nthree\n"
+    assert bocker("logs", "--since", "2099-01-01", "web")[1] == ""
+    assert bocker("logs", "--tail", "-2", "web")[0] == 2
+
+
+def test_cleanup_says_so_when_there_is_nothing(bocker):
+    assert bocker("cleanup") == (0, "Nothing to clean up\n", "")
+
+
+def test_setup_reports_every_need(bocker):
+    code, out, err = bocker("setup", "--check")
+    assert (code, err) == (0, "")
+    assert all(line.startswith("ok ") for line in out.splitlines())
+
+
+def test_setup_check_fails_where_something_is_missing(capfd):
+    code = main(("setup", "--check"), SESSION, lambda settings: World().kernel(settings))
+    assert code == 1
+    assert "missing" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [("--check", "--undo"), ("--check", "--size", "1g"), ("--undo", "--subnet", "10.1.0.0/24"), ("--delete-data",)],
+)
+def test_setups_flags_that_contradict_each_other_are_refused(bocker, flags):
+    code, out, _ = bocker("setup", *flags)
+    assert (code, out) == (2, "")
+
+
+def test_setup_makes_and_takes_back(capfd):
+    world = World()
+    before = world.dump()
+
+    def bocker(*argv):
+        code = main(argv, SESSION, lambda settings: world.kernel(settings))
+        return (code, *capfd.readouterr())
+
+    assert bocker("setup", "--size", "1g", "--subnet", "10.9.0.0/24")[0] == 0
+    assert "10.9.0.1/24" in world.dump()
+    assert bocker("setup", "--check")[0] == 0
+    assert bocker("setup", "--undo", "--delete-data")[0] == 0
+    assert "10.9.0.1/24" not in world.dump()
+    assert before
+
+
+def test_S13_a_command_can_not_forge_a_row(bocker, image):
+    bocker("run", image, "/bin/echo", "x\nps_42003\t\tforged\x1b[2J")
+    assert bocker("ps")[1].splitlines()[1:] == ["ps_42002\t\t/bin/echo x\\x0aps_42003\\x09\\x09forged\\x1b[2J"]
+
+
+def test_words_that_are_no_utf8_reach_the_program_and_the_list(bocker, image):
+    word = os.fsdecode(b"caf\xe9")
+    code, _, err = bocker("run", image, "/bin/echo", word)
+    assert (code, err) == (0, "")
+    assert bocker("ps")[1].endswith("/bin/echo caf\\xe9\n")
+
+
+def _record(world, container):
+    found = json.loads(world.read_file(f"/var/bocker/.meta/containers/{container}"))["limits"]
+    return {name: found[name] for name in ("memory_bytes", "cpu_shares", "pids", "cpu_quota_us")}
