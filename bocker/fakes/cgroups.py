@@ -12,8 +12,9 @@ from bocker.core.limits import Limits
 from bocker.core.spec import DeviceRule
 from bocker.fakes import groups, programs
 from bocker.fakes.errors import Refused
+from bocker.fakes.files import check_component
 from bocker.fakes.state import GroupRow, State, new_id, put_group, put_process, without
-from bocker.fakes.view import View, check_component
+from bocker.fakes.view import View
 from bocker.kernel.cgroups import Cgroups, Layout, Usage
 
 VERSION_1 = ("cpu", "memory", "pids", "devices")

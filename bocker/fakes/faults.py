@@ -64,7 +64,7 @@ REFUSALS: dict[str, tuple[int, ...]] = {
     "network.add_default_route": (errno.EEXIST, errno.ENETUNREACH, *_NETLINK),
     "network.link": (errno.ENODEV,),
     "namespaces.create": (errno.EEXIST, errno.ENOSPC, errno.EPERM),
-    "namespaces.link": (errno.EEXIST, errno.ESRCH, errno.EACCES),
+    "namespaces.link": (errno.EEXIST, errno.ENOENT, errno.EACCES),
     "namespaces.remove": (errno.ENOENT, errno.EPERM),
     "firewall.ensure_masquerade": (errno.EOPNOTSUPP, errno.EPERM),
     "firewall.remove": (errno.EOPNOTSUPP, errno.EPERM),

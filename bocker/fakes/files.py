@@ -42,6 +42,14 @@ class Spot:
     path: str
 
 
+def check_component(name: str, longest: int = LONGEST_NAME) -> None:
+    """Refuse what is no single path component: EINVAL, or ENAMETOOLONG."""
+    if name in {"", ".", ".."} or "/" in name or "\0" in name:
+        raise Refused(errno.EINVAL, name)
+    if len(name.encode("utf-8", "surrogateescape")) > longest:
+        raise Refused(errno.ENAMETOOLONG, name)
+
+
 def locate(state: State, path: str, namespace: int = HOST, follow: bool = True) -> Spot:
     """Walk `path` in a mount namespace. The last component need not exist; the ones before must."""
     return _walk(state, namespace, [part for part in path.split("/") if part], follow, MOST_LINKS)

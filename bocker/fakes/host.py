@@ -10,7 +10,19 @@ import attrs
 
 from bocker.fakes import files, images
 from bocker.fakes.errors import NotModelled, Refused
-from bocker.fakes.state import DIRECTORY, FILE, HOST, SUBVOLUME, Entry, MountRow, Place, State, with_row, without
+from bocker.fakes.state import (
+    DIRECTORY,
+    FILE,
+    HOST,
+    SUBVOLUME,
+    ZOMBIE,
+    Entry,
+    MountRow,
+    Place,
+    State,
+    with_row,
+    without,
+)
 from bocker.fakes.view import View
 from bocker.kernel.host import Host, HostFacts, MountPoint
 
@@ -129,9 +141,9 @@ def _protect(state: State, path: str, target: str) -> State:
 def _unmount(state: State, target: str) -> State:
     mount = _mounted(state, target)
     below = target.rstrip("/") + "/"
-    if any(row.target.startswith(below) for row in state.mounts[HOST]) or any(
-        root.startswith(below) for root, _ in state.locks
-    ):
+    used = [row.target for row in state.mounts[HOST]] + [root for root, _ in state.locks]
+    roots = [row.root for row in state.processes.values() if row.phase != ZOMBIE]
+    if target in roots or any(path.startswith(below) for path in (*used, *roots)):
         raise Refused(errno.EBUSY, target)
     mounts = tuple(row for row in state.mounts[HOST] if row is not mount)
     return attrs.evolve(state, mounts=with_row(state.mounts, HOST, mounts))

@@ -10,8 +10,9 @@ import attrs
 
 from bocker.fakes import files, laws, programs, wire
 from bocker.fakes.errors import Refused
+from bocker.fakes.files import check_component
 from bocker.fakes.state import BIND, LINK, NameRow, State, with_row, without
-from bocker.fakes.view import View, check_component
+from bocker.fakes.view import View
 from bocker.kernel.namespaces import Namespaces
 
 
@@ -50,7 +51,7 @@ class FakeNamespaces(View, Namespaces):
     def _link(self, state: State, name: str, pid: int) -> State:
         key = self._free(state, name)
         if not programs.is_alive(state.processes.get(pid)):
-            raise Refused(errno.ESRCH, str(pid))
+            raise Refused(errno.ENOENT, str(pid))
         state = files.make_directories(state, self._settings.namespaces)
         return attrs.evolve(state, names=with_row(state.names, key, NameRow(LINK, pid=pid)))
 

@@ -11,8 +11,9 @@ import attrs
 
 from bocker.fakes import files
 from bocker.fakes.errors import Refused
+from bocker.fakes.files import check_component
 from bocker.fakes.state import FILE, Entry, LockRow, State, new_id, with_row, without
-from bocker.fakes.view import View, check_component
+from bocker.fakes.view import View
 from bocker.kernel.records import Records
 
 if TYPE_CHECKING:

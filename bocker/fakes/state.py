@@ -173,7 +173,8 @@ class ProcessRow:
     `namespaces` gives the id of each kind. `first` is pid 1 of its pid namespace. `verbs` are what
     its program will do yet, `wakes_ns` when it goes on. `handlers` maps a signal to the exit code
     that it leads to. `failed` is the step and the errno that a child met before its release.
-    `handle` is what its parent holds, `output` the handle that its output goes to.
+    `handle` is what its parent holds, `output` the handle that its output goes to. `root` is the
+    path of its root directory in its mount namespace: chroot(2).
     """
 
     pid: int
@@ -187,6 +188,7 @@ class ProcessRow:
     handle: int | None = None
     output: int | None = None
     failed: tuple[str, int] | None = None
+    root: str = "/"
     program: str = ""
     verbs: tuple[tuple[str, ...], ...] = ()
     wakes_ns: int | None = None

@@ -11,8 +11,9 @@ import attrs
 
 from bocker.fakes import files
 from bocker.fakes.errors import Refused
-from bocker.fakes.state import DIRECTORY, SUBVOLUME, Entry, Place, State, SubvolumeRow, with_row, without
-from bocker.fakes.view import View, check_component
+from bocker.fakes.files import check_component
+from bocker.fakes.state import DIRECTORY, SUBVOLUME, SYMLINK, Entry, Place, State, SubvolumeRow, with_row, without
+from bocker.fakes.view import View
 from bocker.kernel.storage import Storage, Subvolume
 
 
@@ -53,6 +54,8 @@ class FakeStorage(View, Storage):
         spot, entry = files.existing(state, self._settings.store)
         if entry.kind != DIRECTORY:
             raise Refused(errno.ENOTDIR, self._settings.store)
+        if files.filesystem_of(state, spot.place).kind != "btrfs":
+            raise Refused(errno.ENOTTY, self._settings.store)
         return spot
 
 
@@ -76,8 +79,6 @@ def _check_free(state: State, top: files.Spot, name: str) -> files.Spot:
     spot, entry = _child(state, top, name)
     if entry is not None:
         raise Refused(errno.EEXIST, name)
-    if files.filesystem_of(state, top.place).kind != "btrfs":
-        raise Refused(errno.ENOTTY, name)
     files.check_writable(state, spot)
     files.check_space(state, spot.place)
     return spot
@@ -147,7 +148,7 @@ def _walk(state: State, top: files.Spot, path: str) -> tuple[files.Spot, Subvolu
         if entry is None:
             raise Refused(errno.ENOENT, path)
         if entry.kind not in {DIRECTORY, SUBVOLUME}:
-            raise Refused(errno.ENOTDIR, path)
+            raise Refused(errno.ELOOP if entry.kind == SYMLINK else errno.ENOTDIR, path)
         within = Place(entry.subvolume, "") if entry.kind == SUBVOLUME else spot.place
         spot, entry = _child(state, attrs.evolve(spot, place=within), name)
     if entry is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -49,11 +48,3 @@ class View:
 
     def _ask(self, method: str, subject: str, question: Callable[[State], T]) -> T:
         return self._apply(method, subject, lambda state: (state, question(state)))
-
-
-def check_component(name: str, longest: int = 255) -> None:
-    """Refuse what is no single path component: EINVAL, or ENAMETOOLONG."""
-    if name in {"", ".", ".."} or "/" in name or "\0" in name:
-        raise Refused(errno.EINVAL, name)
-    if len(name.encode("utf-8", "surrogateescape")) > longest:
-        raise Refused(errno.ENAMETOOLONG, name)

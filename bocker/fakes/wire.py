@@ -11,6 +11,7 @@ import attrs
 
 from bocker.core.addresses import Interface, parse_interface
 from bocker.fakes.errors import Refused
+from bocker.fakes.files import check_component
 from bocker.fakes.laws import network_of_name
 from bocker.fakes.state import LinkRow, NetworkRow, RouteRow, State, new_id, put_link, with_row
 
@@ -22,7 +23,7 @@ def check_name(name: str) -> None:
     """Refuse what can't be a link's name: dev_valid_name in the kernel, `IFLA_IFNAME`'s length first."""
     if len(name.encode("utf-8", "surrogateescape")) > LONGEST_LINK_NAME:
         raise Refused(errno.ERANGE, name)
-    if name in {"", ".", ".."} or any(character in "/:" or character.isspace() for character in name):
+    if name in {"", ".", ".."} or any(character in "/:%\0" or character.isspace() for character in name):
         raise Refused(errno.EINVAL, name)
 
 
@@ -40,6 +41,7 @@ def network_called(state: State, folder: str, namespace: str | None) -> int:
     """Return the id of a namespace by name; refuse ENOENT when the name leads nowhere."""
     if namespace is None:
         return 0
+    check_component(namespace)
     name = state.names.get((folder, namespace))
     network = None if name is None else network_of_name(state, name)
     if network is None:

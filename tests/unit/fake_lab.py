@@ -121,13 +121,13 @@ class FakeLab(Lab):
 
     def spawn(self, directory: str = "/") -> int:
         files.existing(self.world.state, directory)
-        return self._spawn(HOST)
+        return self._spawn(HOST, directory)
 
     def spawn_in(self, namespace: str) -> int:
         return self._spawn(wire.network_called(self.world.state, self.settings.namespaces, namespace))
 
-    def _spawn(self, network: int) -> int:
-        pid = self.world.apply("lab.spawn", "", lambda state: _spawned(state, self._kernel.pid, network))
+    def _spawn(self, network: int, root: str = "/") -> int:
+        pid = self.world.apply("lab.spawn", "", lambda state: _spawned(state, self._kernel.pid, network, root))
         self._pids.add(pid)
         return pid
 
@@ -255,11 +255,19 @@ def _mounted(state: State, path: str, kind: str) -> State:
     return files.add_mount(state, MountRow(path, Place(filesystem.top, ""), kind, "lab", ("rw",)))
 
 
-def _spawned(state: State, parent: int, network: int) -> tuple[State, int]:
+def _spawned(state: State, parent: int, network: int, root: str) -> tuple[State, int]:
     state, handle = new_id(attrs.evolve(state, last_pid=state.last_pid + 1))
     pid = state.last_pid
     handles = with_row(state.handles, handle, HandleRow(handle, pid, parent))
-    row = ProcessRow(pid, programs.ticks(state), parent, namespaces={"network": network}, handle=handle, program="lab")
+    row = ProcessRow(
+        pid,
+        programs.ticks(state),
+        parent,
+        namespaces={"network": network},
+        handle=handle,
+        root=root,
+        program="lab",
+    )
     return put_process(attrs.evolve(state, handles=handles), row), pid
 
 

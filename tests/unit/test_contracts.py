@@ -5,6 +5,9 @@ from __future__ import annotations
 from tests.contracts.ambient import AmbientContract
 from tests.contracts.cgroups import CgroupsContract
 from tests.contracts.firewall import FirewallContract
+from tests.contracts.host import HostContract
+from tests.contracts.namespaces import NamespacesContract
+from tests.contracts.network import NetworkContract
 from tests.contracts.processes import ProcessesContract
 from tests.contracts.records import RecordsContract
 from tests.contracts.storage import StorageContract
@@ -19,6 +22,18 @@ class TestCgroups(CgroupsContract):
 
 
 class TestFirewall(FirewallContract):
+    pass
+
+
+class TestHost(HostContract):
+    pass
+
+
+class TestNamespaces(NamespacesContract):
+    pass
+
+
+class TestNetwork(NetworkContract):
     pass
 
 
