@@ -192,9 +192,12 @@ def _start(
     namespace = addresses.namespace_of(container)
     kernel.namespaces.link(namespace, process.identity.pid)
     undo.push(kernel.namespaces.remove, namespace)
-    record = record.replace(process=process.identity)
+    # Two writes: after the first, a crash is never taken for a container that did not run, and goes
+    # with its files; and before the second, `exec` can't enter a process that is still in our root.
+    record = record.replace(process=process.identity, started_ns=kernel.ambient.now_ns())
+    store.save_container(kernel, record)
     _release(job, record, process, undo)
-    record = _begun(kernel, record)
+    record = _begun(record)
     store.save_container(kernel, record)
     return record, process
 
@@ -208,14 +211,13 @@ def _release(job: _Job, record: ContainerRecord, process: Process, undo: UndoSta
         if error is None:
             raise
         if not record.remove_on_exit:
-            finish(job.kernel, _begun(job.kernel, record), error.exit_code, False, job.console)
+            finish(job.kernel, _begun(record), error.exit_code, False, job.console)
             undo.commit()
         raise error from failure
 
 
-def _begun(kernel: Kernel, record: ContainerRecord) -> ContainerRecord:
-    state = lifecycle.after(record.id, record.state, lifecycle.START)
-    return record.replace(state=state, started_ns=kernel.ambient.now_ns())
+def _begun(record: ContainerRecord) -> ContainerRecord:
+    return record.replace(state=lifecycle.after(record.id, record.state, lifecycle.START))
 
 
 def _is_in_the_way(error: AlreadyExists | StepFailed) -> bool:

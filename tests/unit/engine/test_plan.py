@@ -1,0 +1,167 @@
+"""The plan of a container is data, so what it grants can be read off it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bocker.core.addresses import AddressPlan, parse_interface
+from bocker.core.ids import ContainerId
+from bocker.core.limits import Limits
+from bocker.core.settings import Settings
+from bocker.core.spec import ContainerSpec, Mount
+from bocker.engine import plan
+from bocker.kernel.cgroups import Layout
+from tests.strategies import WORDS
+
+V1 = Layout(1, ("cpu", "memory", "pids", "devices"), True)
+V2 = Layout(2, ("cpu", "memory", "pids"), True)
+PS = ContainerId(42045)
+LAYOUTS = pytest.mark.parametrize("layout", [V1, V2], ids=["v1", "v2"])
+
+
+def spec(layout: Layout = V1, words: tuple[str, ...] = ("/bin/true",), resolv_conf: bytes = b"") -> ContainerSpec:
+    host = plan.HostView(layout, 2, resolv_conf)
+    return plan.container_spec(Settings(), PS, words, AddressPlan(parse_interface("10.0.0.1/24")), Limits(), host)
+
+
+def mount_at(target: str, layout: Layout = V1) -> Mount:
+    (found,) = [mount for mount in spec(layout).mounts if mount.target == target]
+    return found
+
+
+def test_W1_W2_the_link_has_the_address_and_the_mac_of_its_id() -> None:
+    network = spec().network
+    assert (network.address, network.prefix_length, network.gateway) == (0x0A00002D, 24, 0x0A000001)
+    assert (network.mac, network.host_link, network.alias) == ("02:42:ac:11:00:2d", "veth0_ps_42045", "veth1_ps_42045")
+    assert (network.interface, network.bridge) == ("eth0", "bridge0")
+
+
+def test_the_root_is_the_subvolume_itself() -> None:
+    assert (spec().root, spec().name, spec().group) == ("/var/bocker/ps_42045", "ps_42045", "ps_42045")
+
+
+def test_W20_the_host_name_is_the_containers_and_a_valid_one() -> None:
+    assert spec().hostname == "ps-42045"
+
+
+@given(WORDS)
+def test_W8_the_words_are_the_programs_words(words: tuple[str, ...]) -> None:
+    assert spec(words=words).process.args == words
+
+
+def test_S15_the_environment_is_clean() -> None:
+    assert spec().process.env == (
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOSTNAME=ps-42045",
+        "HOME=/root",
+    )
+
+
+def test_S2_the_rights_are_dockers_and_no_more() -> None:
+    bits = {
+        "CHOWN": 0,
+        "DAC_OVERRIDE": 1,
+        "FOWNER": 3,
+        "FSETID": 4,
+        "KILL": 5,
+        "SETGID": 6,
+        "SETUID": 7,
+        "SETPCAP": 8,
+        "NET_BIND_SERVICE": 10,
+        "NET_RAW": 13,
+        "SYS_CHROOT": 18,
+        "MKNOD": 27,
+        "AUDIT_WRITE": 29,
+        "SETFCAP": 31,
+    }
+    assert sum(1 << bits[name] for name in spec().process.capabilities) == 0xA80425FB
+    assert spec().process.no_new_privileges
+
+
+def test_S3_without_device_rules_no_device_is_made() -> None:
+    assert "MKNOD" not in spec(V2).process.capabilities
+    assert len(spec(V2).process.capabilities) == 13
+
+
+def test_S3_the_device_rules_are_dockers() -> None:
+    assert [str(rule) for rule in spec().device_rules] == [
+        "b *:* m", "c *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm", "c 5:0 rwm",
+        "c 5:1 rwm", "c 5:2 rwm", "c 10:200 rwm", "c 136:* rwm",
+    ]  # fmt: skip
+
+
+def test_W17_dev_holds_what_programs_expect() -> None:
+    assert {device.path for device in spec().devices} == {
+        f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty")
+    }
+    assert dict(spec().links)["/dev/ptmx"] == "pts/ptmx"
+    assert {path for path, _ in spec().links} >= {"/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr"}
+    assert mount_at("/dev/shm").data == "mode=1777,size=65536k"
+    assert "newinstance" in mount_at("/dev/pts").data
+
+
+@LAYOUTS
+def test_S14_every_writable_mount_is_without_devices_and_setuid(layout: Layout) -> None:
+    for mount in spec(layout).mounts:
+        assert "nosuid" in mount.flags
+        assert "nodev" in mount.flags or mount.kind == "devpts"
+
+
+@LAYOUTS
+def test_S4_S5_control_groups_are_seen_and_not_changed(layout: Layout) -> None:
+    groups = [mount for mount in spec(layout).mounts if mount.target.startswith("/sys/fs/cgroup")]
+    hierarchies = [mount for mount in groups if mount.kind.startswith("cgroup")]
+    assert hierarchies
+    assert all("ro" in mount.flags for mount in hierarchies)
+    assert "ro" in groups[0].flags or "/sys/fs/cgroup" in spec(layout).readonly_paths
+    assert "ro" in mount_at("/sys", layout).flags
+
+
+def test_S6_S7_the_kernels_own_files_are_masked_or_read_only() -> None:
+    assert set(spec().readonly_paths) >= {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+    assert set(spec().masked_paths) >= {"/proc/kcore", "/proc/keys", "/proc/acpi", "/sys/firmware", "/proc/interrupts"}
+    assert "/sys/devices/system/cpu/cpu1/thermal_throttle" in spec().masked_paths
+
+
+def test_S21_S22_the_limits_are_in_the_plan_and_bound_processes() -> None:
+    assert spec().limits == Limits()
+    assert spec().limits.pids == 2048
+
+
+def test_S8_the_containers_files_are_laid_over_the_images() -> None:
+    files = {file.target: file.content for file in spec(resolv_conf=b"nameserver 192.0.2.1\n").files}
+    assert files["/etc/hostname"] == b"ps-42045\n"
+    assert b"10.0.0.45\tps-42045\n" in files["/etc/hosts"]
+    assert files["/etc/hosts"].startswith(b"127.0.0.1\tlocalhost\n")
+    assert files["/etc/resolv.conf"] == b"nameserver 192.0.2.1\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        (b"", b"nameserver 8.8.8.8\n"),
+        (b"nameserver 127.0.0.53\n", b"nameserver 8.8.8.8\n"),
+        (b"nameserver ::1\nnameserver 192.0.2.1\n", b"nameserver 192.0.2.1\n"),
+        (
+            b"# c\nsearch a b\noptions edns0\nnameserver 192.0.2.1\n",
+            b"search a b\noptions edns0\nnameserver 192.0.2.1\n",
+        ),
+        (b"search a\nnameserver 127.0.0.1\n", b"search a\nnameserver 8.8.8.8\n"),
+        (b"nameserver\n\xff\n", b"nameserver 8.8.8.8\n"),
+    ],
+)
+def test_name_servers_that_only_the_host_can_reach_are_left_out(host: bytes, expected: bytes) -> None:
+    assert plan.resolver_settings(host) == expected
+
+
+@given(st.binary(max_size=200))
+def test_any_resolv_conf_gives_one_with_a_name_server(host: bytes) -> None:
+    assert b"nameserver " in plan.resolver_settings(host)
+
+
+def test_S20_exec_has_the_rights_and_the_group_of_the_first_program() -> None:
+    further = plan.exec_spec(PS, ("/bin/true",), V1, False)
+    assert further.group == spec().group
+    assert further.process == spec().process
