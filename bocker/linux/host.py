@@ -14,6 +14,7 @@ from bocker.linux.mountinfo import mounts
 _CAP_SYS_ADMIN = 21
 _INTERPRETER = "/proc/self/exe"
 _SAFE = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
+_TOOLS = "/usr/sbin:/usr/bin:/sbin:/bin"
 _PROBE_BYTES = 1 << 20
 _REASONS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EPERM, errno.EACCES})
 
@@ -179,10 +180,9 @@ def _run(command: tuple[str, ...], place: str, meaning: int) -> None:
     """Run a tool to its end. One that fails means what its `place` says (full, read-only), else `meaning`."""
     import subprocess
 
-    path = "/usr/sbin:/usr/bin:/sbin:/bin"
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, env={"PATH": path, "LC_ALL": "C"}, check=False
+            command, stdin=subprocess.DEVNULL, capture_output=True, env={"PATH": _TOOLS, "LC_ALL": "C"}, check=False
         )
     except FileNotFoundError:
         raise ToolError(errno.ENOSYS, f"there is no program {command[0]}") from None

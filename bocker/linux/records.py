@@ -53,14 +53,8 @@ class LinuxRecords(Records):
         """Create or replace a record; see the port."""
         with translated("records.write", key):
             folder, name = self._place(key)
-            fd = self._in(folder, lambda: _written(folder, data))
-            try:
-                if durable:
-                    os.fsync(fd)
-                while not _replaced(fd, folder, name):
-                    pass
-            finally:
-                os.close(fd)
+            while not self._replace(folder, name, data, durable):
+                pass
             if durable:
                 _sync_folder(folder)
 
@@ -122,6 +116,15 @@ class LinuxRecords(Records):
             _make_folder(self._root)
             _make_folder(folder)
             return make()
+
+    def _replace(self, folder: str, name: str, data: bytes, durable: bool) -> bool:
+        fd = self._in(folder, lambda: _written(folder, data))
+        try:
+            if durable:
+                os.fsync(fd)
+            return _published(fd, folder, name)
+        finally:
+            os.close(fd)
 
     def _open_to_append(self, folder: str, path: str) -> int:
         """Keep the file open: a log is written to many times. It may have been removed meanwhile."""
@@ -210,16 +213,26 @@ def _link(fd: int, path: str) -> None:
     os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd, follow_symlinks=True)
 
 
-def _replaced(fd: int, folder: str, name: str) -> bool:
-    """Tell whether the file now has that name. Two that write one record use one aside; the loser starts over."""
+def _published(fd: int, folder: str, name: str) -> bool:
+    """Give a nameless file the name of a record by way of `.NAME.new`.
+
+    Two that write one record use one way. Whoever finds it taken clears it; whoever was cleared
+    away is told so, and starts over with a new file, as a file that lost its name gets no other.
+    """
     aside = f"{folder}/.{name}.new"
-    try:
-        _link(fd, aside)
-        os.rename(aside, f"{folder}/{name}")
-    except FileExistsError:
+    while not _linked(fd, aside):
         _discard(aside)
-        return False
+    try:
+        os.rename(aside, f"{folder}/{name}")
     except FileNotFoundError:
+        return False
+    return True
+
+
+def _linked(fd: int, path: str) -> bool:
+    try:
+        _link(fd, path)
+    except FileExistsError:
         return False
     return True
 
