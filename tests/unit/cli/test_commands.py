@@ -27,7 +27,7 @@ def bocker(world, capfd):
     """A function that types a command; it returns exit code, output and errors."""
 
     def call(*argv, environ=SESSION):
-        code = main(argv, environ, lambda settings: world.kernel(settings))
+        code = main(argv, environ, world.kernel)
         return (code, *capfd.readouterr())
 
     assert call("setup")[0] == 0
@@ -189,7 +189,7 @@ def test_setup_reports_every_need(bocker):
 
 
 def test_setup_check_fails_where_something_is_missing(capfd):
-    code = main(("setup", "--check"), SESSION, lambda settings: World().kernel(settings))
+    code = main(("setup", "--check"), SESSION, World().kernel)
     assert code == 1
     assert "missing" in capfd.readouterr().out
 
@@ -208,7 +208,7 @@ def test_setup_makes_and_takes_back(capfd):
     before = world.dump()
 
     def bocker(*argv):
-        code = main(argv, SESSION, lambda settings: world.kernel(settings))
+        code = main(argv, SESSION, world.kernel)
         return (code, *capfd.readouterr())
 
     assert bocker("setup", "--size", "1g", "--subnet", "10.9.0.0/24")[0] == 0
