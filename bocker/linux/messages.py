@@ -130,7 +130,7 @@ def dump_links() -> bytes:
 def dump_addresses(index: int = 0) -> bytes:
     """Ask for the IPv4 addresses of one link, of all links when `index` is 0.
 
-    A kernel before 4.20 answers with all links' in either case.
+    The kernel keeps to the index only on a socket that asks for strict checks (`netlink.open_socket`).
     """
     return _message(RTM_GETADDR, _DUMP, _IFADDR.pack(_AF_INET, 0, 0, 0, index), b"")
 

@@ -91,7 +91,7 @@ def link_named(descriptor: int, name: str) -> messages.LinkReply:
 def addresses_of(descriptor: int, index: int) -> tuple[Interface, ...]:
     """Return the IPv4 addresses of a link."""
     found = [messages.read_address(body) for body in dump(descriptor, messages.dump_addresses(index))]
-    return tuple(pair[1] for pair in found if pair and pair[0] == index)
+    return tuple(pair[1] for pair in found if pair)
 
 
 def create_container_link(host_descriptor: int, namespace_fd: int, network: NetworkSpec) -> None:
