@@ -123,6 +123,8 @@ def _attempt(job: _Job, container: ContainerId) -> int | None:
     except Busy:
         raise _Lingers from None
     with lock:
+        if store.has_subvolume(job.kernel, str(container)):
+            raise _Lingers  # without a record: not ours, so no record of ours may ever claim it
         started = _started(job, container)
         return None if started is None else supervise(job.kernel, *started, job.console)
 
@@ -182,16 +184,14 @@ def _start(
     spec = plan.container_spec(
         job.settings, container, job.words, job.addressing, request.limits, job.host, request.standard_input
     )
-    kernel.cgroups.create(spec.group)
-    undo.push(kernel.cgroups.remove, spec.group)
+    undo.act(lambda: kernel.cgroups.create(spec.group), kernel.cgroups.remove, spec.group)
     kernel.cgroups.limit(spec.group, spec.limits, spec.device_rules)
     process = kernel.processes.create(spec)
     undo.push(kernel.processes.discard, process)
-    kernel.storage.snapshot(str(job.image), str(container))
-    undo.push(store.delete_subvolume, kernel, str(container))
-    namespace = addresses.namespace_of(container)
-    kernel.namespaces.link(namespace, process.identity.pid)
-    undo.push(kernel.namespaces.remove, namespace)
+    root = str(container)
+    undo.act(lambda: kernel.storage.snapshot(str(job.image), root), store.delete_subvolume, kernel, root)
+    name = addresses.namespace_of(container)
+    undo.act(lambda: kernel.namespaces.link(name, process.identity.pid), kernel.namespaces.remove, name)
     # Two writes: after the first, a crash is never taken for a container that did not run, and goes
     # with its files; and before the second, `exec` can't enter a process that is still in our root.
     record = record.replace(process=process.identity, started_ns=kernel.ambient.now_ns())

@@ -76,7 +76,7 @@ def attach(spec: ContainerSpec, prepared: Prepared, root: int) -> list[str]:
     for path, destination in spec.links:
         targets.link(path, destination)
     for file, descriptor in prepared.files:
-        targets.attach(descriptor, file.target, False)
+        targets.lay_over(descriptor, file.target)
     for path in spec.readonly_paths:
         targets.make_read_only(path)
     for path in spec.masked_paths:
@@ -110,8 +110,14 @@ class _Targets:
             k.move_mount(mount_fd, target)
         except OSError as error:
             raise OSError(error.errno, path) from None
-        finally:
-            os.close(target)
+        os.close(target)
+        os.close(mount_fd)
+
+    def lay_over(self, mount_fd: int, path: str) -> None:
+        """Attach a file; where its directory is a link that leads nowhere, nobody could read it: leave it out."""
+        try:
+            self.attach(mount_fd, path, False)
+        except FileExistsError:
             os.close(mount_fd)
 
     def link(self, path: str, destination: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -12,14 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.system import sandbox
+
 APPLETS = (
     "sh true false echo cat ls sleep mount umount mkdir rm id ps env ip mknod dd chroot dmesg find head od touch chmod chown "
     "readlink kill hostname ping stat printf wc sync seq"
 ).split()
 TIMEOUT_S = 60
-INTERPRETER = "/usr/bin/python3"
-REPOSITORY = Path(__file__).parents[2]
-PACKAGES = ("attr", "attrs", "pyroute2", "requests", "urllib3", "idna", "certifi", "charset_normalizer")
 
 
 class Result:
@@ -70,15 +68,12 @@ class Bocker:
 
 
 @pytest.fixture(scope="session")
-def prefix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def prefix() -> Iterator[Path]:
     """Where the tested program is installed, by the same code as on a person's machine."""
-    packages = tmp_path_factory.mktemp("packages")
-    for name in PACKAGES:
-        found = Path(importlib.util.find_spec(name).origin).parent
-        shutil.copytree(found, packages / name)
     installed = Path("/run/bocker-test")
-    installer = [INTERPRETER, REPOSITORY / "provision/install.py", "--prefix", installed, "--packages", packages]
-    subprocess.run([*installer, "--launcher", installed / "bin/bocker"], check=True, stdout=subprocess.DEVNULL)
+    installer = [sandbox.INTERPRETER, f"{sandbox.PROVISION}/install.py", "--prefix", installed]
+    options = ["--launcher", installed / "bin/bocker", "--wheels", os.environ[sandbox.WHEELS]]
+    subprocess.run([*installer, *options], check=True, stdout=subprocess.DEVNULL)
     interpreter = installed / "bin/python3"
     subprocess.run(["mount", "--bind", interpreter, interpreter], check=True)  # as `setup` does
     subprocess.run(["mount", "-o", "remount,bind,ro", interpreter], check=True)
@@ -94,7 +89,7 @@ def bocker(prefix: Path) -> Bocker:
 
 @pytest.fixture
 def start(bocker: Bocker):
-    """Start a command in the background; it is ended after the test."""
+    """Start a command in the background; it is ended after the test, by the third SIGTERM at the latest."""
     started: list[subprocess.Popen[bytes]] = []
 
     def begin(*words: str, **options: object) -> subprocess.Popen[bytes]:
@@ -103,9 +98,11 @@ def start(bocker: Bocker):
 
     yield begin
     for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+        for _ in range(3):
+            if process.poll() is None:
+                process.terminate()
+                time.sleep(0.05)
+        process.communicate(timeout=TIMEOUT_S)
 
 
 @pytest.fixture(scope="session")

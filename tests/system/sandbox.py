@@ -18,6 +18,10 @@ from bocker.core.settings import Settings
 from tests.system import world
 
 INSIDE = "BOCKER_SANDBOX"  # the name of the control groups' parent, in the sandbox's environment
+WHEELS = "BOCKER_TEST_WHEELS"
+DEBIAN = "BOCKER_TEST_DEBIAN"
+INTERPRETER = "/usr/bin/python3"
+PROVISION = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "provision")
 UNSHARE = "unshare --net --mount --pid --uts --ipc --fork --kill-child --mount-proc --propagation private --".split()
 IMAGE = "/run/sandbox.btrfs"
 IMAGE_SIZE = "8G"
@@ -70,12 +74,25 @@ def wait_for(before: world.World, chosen: Settings, patience_s: float = PATIENCE
 def _outside(command: list[str]) -> int:
     """Make the namespaces; remove the control groups, the only things that outlive them."""
     parent = f"bocker-test-{os.getpid()}"
-    environment = {**os.environ, INSIDE: parent, "BOCKER_CGROUP_PARENT": parent}
+    environment = {**os.environ, **_materials(), INSIDE: parent, "BOCKER_CGROUP_PARENT": parent}
     code = subprocess.call([*UNSHARE, sys.executable, "-m", "tests.system.sandbox", "--", *command], env=environment)
     left = list(world.groups_below(parent))
     for group in (*left, *world.group_parents(parent)):
         os.rmdir(group)
     return _told([f"control group left: {group}" for group in left], code)
+
+
+def _materials() -> dict[str, str]:
+    """Fetch what the tests want of Debian and PyPI before the network is shut out; all of it is cached."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    wheels = f"{cache}/bocker/wheels"
+    try:
+        subprocess.run([INTERPRETER, f"{PROVISION}/install.py", "--download", wheels], check=True)
+        archive = subprocess.run([f"{PROVISION}/debian-root.sh"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"sandbox: {error}", file=sys.stderr)
+        sys.exit(NOT_POSSIBLE)
+    return {WHEELS: wheels, DEBIAN: archive.strip()}
 
 
 def _inside(command: list[str]) -> int:
@@ -87,12 +104,25 @@ def _inside(command: list[str]) -> int:
     _prepare_host()
     prepared = world.look(settings())
     os.makedirs("/run/tmp")
-    code = subprocess.call(command, env={**os.environ, "TMPDIR": "/run/tmp"})
+    code = _call_as_init(command, {**os.environ, "TMPDIR": "/run/tmp"})
     left = wait_for(prepared, settings())
     if not left:
         _take_back_host()
         left = wait_for(nothing, settings())
     return _told(left, code)
+
+
+def _call_as_init(command: list[str], environment: dict[str, str]) -> int:
+    """Run a command to its end, and reap whatever else comes our way: we are the first process here.
+
+    A process that was left by a killed `exec` is ours then, and while nobody reaps it, the first
+    process of its container can't end either (kernel-facts, "zombie in a PID namespace").
+    """
+    pid = os.posix_spawnp(command[0], command, environment)
+    while True:
+        ended, status = os.wait()
+        if ended == pid:
+            return os.waitstatus_to_exitcode(status)
 
 
 def _prepare_host() -> None:

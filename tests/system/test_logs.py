@@ -11,10 +11,17 @@ def test_both_streams_come_back_where_they_belong(bocker, image):
     bocker("run", "--name", "talker", image, "/bin/sh", "-c", "echo one; echo two >&2; printf three")
     result = bocker("logs", "talker")
     assert (result.out, result.err) == ("one\nthree", "two\n")
-    assert bocker("logs", "--tail", "1", "talker").out == "three"
     stamped = bocker("logs", "-t", "talker").out.splitlines()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z one", stamped[0])
     bocker("rm", "talker")
+
+
+def test_tail(bocker, image):
+    """The last lines, one without its end included."""
+    bocker("run", "--name", "lines", image, "/bin/sh", "-c", "seq 1 20; printf end")
+    assert bocker("logs", "--tail", "3", "lines").out == "19\n20\nend"
+    assert bocker("logs", "--tail", "0", "lines").out == ""
+    bocker("rm", "lines")
 
 
 def test_follow_ends_with_the_container(bocker, image, start):
