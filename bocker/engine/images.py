@@ -100,23 +100,13 @@ def _new_image(kernel: Kernel, fill: Fill, source: str, tag: str | None) -> Imag
         except Busy:
             continue
         with lock:
-            if _is_free(kernel, image) and _claim(kernel, image, tag):
+            # A subvolume without a record is not ours to touch.
+            if not store.has_subvolume(kernel, str(image)) and _claim(kernel, image, tag):
                 _build(kernel, image, fill, source)
                 if tag is not None:
                     _take_tag(kernel, tag, image)
                 return image
     raise PoolFull(LAST_IMAGE - FIRST + 1, "image ids")
-
-
-def _is_free(kernel: Kernel, image: ImageId) -> bool:
-    """Tell whether no subvolume has the name: one without a record is not ours to touch."""
-    try:
-        kernel.storage.describe(str(image))
-    except Missing:
-        return True
-    except Invalid:
-        return False
-    return False
 
 
 def _claim(kernel: Kernel, image: ImageId, tag: str | None) -> bool:

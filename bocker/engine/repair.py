@@ -137,7 +137,7 @@ class _Sweep:
         try:
             record = store.load_container(self.kernel, container)
         except Missing:
-            if not _exists(self.kernel, str(container)):
+            if not store.has_subvolume(self.kernel, str(container)):
                 self._remnants(container)
                 self._removed(self.kernel.records.remove, store.log_key(container), f"the log of {container}")
             return
@@ -148,7 +148,7 @@ class _Sweep:
         was_unfinished = record.state in lifecycle.UNFINISHED
         if was_unfinished:
             record = bury(self.kernel, record)
-        if record.started_ns is None or record.remove_on_exit or not _exists(self.kernel, str(container)):
+        if record.started_ns is None or record.remove_on_exit or not store.has_subvolume(self.kernel, str(container)):
             destroy(self.kernel, container)
             self.lines.append(f"Removed: {container}")
         else:
@@ -185,7 +185,7 @@ class _Sweep:
         except Damaged:
             return False
         except Missing:
-            return not _exists(self.kernel, str(container))
+            return not store.has_subvolume(self.kernel, str(container))
 
     def _link(self, container: ContainerId) -> None:
         name = addresses.host_link_of(container)
@@ -203,7 +203,7 @@ class _Sweep:
         except Damaged:
             self.kernel.records.write(store.image_key(image), store.encode(ImageTags(str(image))))
             self.lines.append(f"Repaired: the record of {image}")
-        if not _exists(self.kernel, str(image)):
+        if not store.has_subvolume(self.kernel, str(image)):
             self._removed(self.kernel.records.remove, store.image_key(image), str(image))
 
     def _aside(self, aside: str) -> None:
@@ -257,16 +257,6 @@ def _repeated(words: Iterable[str]) -> tuple[str, ...]:
     for word in words:
         counts[word] = counts.get(word, 0) + 1
     return tuple(word for word, count in counts.items() if count > 1)
-
-
-def _exists(kernel: Kernel, name: str) -> bool:
-    try:
-        kernel.storage.describe(name)
-    except Missing:
-        return False
-    except Invalid:  # something else has the name, which is not ours
-        return True
-    return True
 
 
 def _remove_group(kernel: Kernel, name: str) -> None:

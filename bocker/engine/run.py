@@ -194,6 +194,7 @@ def _start(
     undo.act(lambda: kernel.namespaces.link(name, process.identity.pid), kernel.namespaces.remove, name)
     # Two writes: after the first, a crash is never taken for a container that did not run, and goes
     # with its files; and before the second, `exec` can't enter a process that is still in our root.
+    undo.push(store.save_container, kernel, record)
     record = record.replace(process=process.identity, started_ns=kernel.ambient.now_ns())
     store.save_container(kernel, record)
     _release(job, record, process, undo)

@@ -14,7 +14,7 @@ from bocker.core import jsontext, lifecycle
 from bocker.core.errors import Damaged, NewerStore
 from bocker.core.ids import ContainerId, ImageId
 from bocker.core.model import STORE_FORMAT, ContainerRecord, ImageContent, ImageTags, from_data, to_data
-from bocker.kernel.errors import Missing, NotEmpty
+from bocker.kernel.errors import Invalid, Missing, NotEmpty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -147,6 +147,17 @@ def ids_among(names: Iterable[str], kind: type[AnyId]) -> tuple[AnyId, ...]:
     """Return the ids of one kind among names, ascending."""
     found = (kind.parse(name) for name in names)
     return tuple(sorted(identity for identity in found if identity is not None))
+
+
+def has_subvolume(kernel: Kernel, name: str) -> bool:
+    """Tell whether anything in the store has a name."""
+    try:
+        kernel.storage.describe(name)
+    except Missing:
+        return False
+    except Invalid:  # something else than a subvolume
+        return True
+    return True
 
 
 def delete_subvolume(kernel: Kernel, name: str) -> None:

@@ -34,6 +34,20 @@ class UndoStack:
         """Take this back by calling `step`."""
         self._steps.append((False, step, arguments))
 
+    def act(self, act: Callable[[], object], step: Callable[..., object], *arguments: object) -> None:
+        """Do `act`, and take it back by calling `step`.
+
+        An error that has no meaning of its own (EIO) does not tell whether it was done: then it is
+        taken back as well. A refusal did nothing, and what has that name is somebody else's.
+        """
+        try:
+            act()
+        except KernelError as error:
+            if type(error) is KernelError:
+                self.push(step, *arguments)
+            raise
+        self.push(step, *arguments)
+
     def push_journal(self, step: Callable[..., object], *arguments: object) -> None:
         """As `push`, but only if everything that was done afterwards could be taken back.
 

@@ -190,8 +190,9 @@ class DoButReportFailure(_AtCall):
         self.errno = errno
 
     def around(self, call: Call, act: Callable[[], T], refuse: Callable[[], None]) -> T:
+        is_now = self._is_now(call)
         outcome = act()
-        if not self._is_now(call):
+        if not is_now:
             return outcome
         refuse()
         raise Refused(self.errno, "fault", STEPS.get(call.operation))

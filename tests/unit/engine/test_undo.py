@@ -82,3 +82,19 @@ def test_a_person_who_interrupts_leaves_nothing_behind() -> None:
 def test_a_defect_in_a_step_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
         fails_after(ValueError(), lambda: 1 // 0)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(None, ["back"]), (errno.EIO, ["back"]), (errno.EEXIST, []), (errno.ENOENT, [])]
+)
+def test_an_act_is_taken_back_if_it_was_done_or_may_have_been(number: int | None, expected: list[str]) -> None:
+    done: list[str] = []
+
+    def work() -> None:
+        with UndoStack() as undo:
+            undo.act(lambda: number is None or fail(number), done.append, "back")
+            raise ZeroDivisionError
+
+    with pytest.raises((KernelError, ZeroDivisionError)):
+        work()
+    assert done == expected
