@@ -75,7 +75,7 @@ def exchange(descriptor: int, *requests: bytes) -> list[bytes]:
 
 
 def dump(descriptor: int, request: bytes) -> list[bytes]:
-    """Return the answers to a request for a list, asked again when the list changed meanwhile."""
+    """Return the answers to a request for a list, asked again, eight times at most, when it changed meanwhile."""
     for _ in range(_DUMP_TRIES):
         answers = _ask(descriptor, (request,))
         if not answers.interrupted:
