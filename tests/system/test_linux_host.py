@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,17 @@ def _is_attached(device: str) -> bool:
     return device in listed.stdout.split()
 
 
+def test_holes_stay_holes_in_another_file_system(directory: str, tmp_path: Path) -> None:
+    """Within one the blocks are shared and the question does not arise."""
+    assert os.stat(tmp_path).st_dev != os.stat(directory).st_dev
+    with open(tmp_path / "holes", "wb") as file:
+        file.truncate(8 << 20)
+    LinuxHost().copy_tree(str(tmp_path), directory)
+    copied = os.stat(f"{directory}/holes")
+    assert copied.st_size == 8 << 20
+    assert copied.st_blocks == 0
+
+
 @pytest.mark.parametrize("umask", [0o000, 0o277])
 def test_modes_do_not_depend_on_the_umask(directory: str, umask: int) -> None:
     before = os.umask(umask)
@@ -65,7 +77,7 @@ def test_a_user_is_not_privileged(directory: str) -> None:
     assert told.stdout == "False\n"
 
 
-def test_a_failed_copy_keeps_the_tools_last_words(directory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_copy_keeps_the_tools_last_words(directory: str) -> None:
     """Where neither the disk nor a right explains it: EIO, and what `cp` said for people."""
     for name in ("source", "target", "target/same"):
         os.mkdir(f"{directory}/{name}")

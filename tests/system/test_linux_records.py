@@ -98,6 +98,15 @@ def test_a_lock_waits_until_its_holder_dies(root: str) -> None:
     holder.communicate()
 
 
+def test_a_lock_that_is_let_go_of_wakes_who_waits_for_it(root: str) -> None:
+    """Its file is taken away meanwhile; of those who waited for the old one, each gets the new one in turn."""
+    with LinuxRecords(root).lock("names"):
+        waiters = [start('with records.lock("names"):\n    print("mine", flush=True)\n', root) for _ in range(3)]
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiters[0].wait(0.3)
+    assert [waiter.communicate(timeout=10)[0] for waiter in waiters] == ["mine\n"] * 3
+
+
 def test_a_lock_whose_file_was_taken_away_is_none(root: str) -> None:
     records = LinuxRecords(root)
     with records.lock("ps_42002"):
