@@ -150,6 +150,7 @@ def _replace(kernel: Kernel, image: ImageId, fill: Fill, source: str) -> None:
 def _filled(kernel: Kernel, image: ImageId, fill: Fill, source: str, undo: UndoStack) -> str:
     """Build the content aside, on disk with its record; return its UUID."""
     aside = aside_of(image)
+    undo.push(kernel.storage.sync)  # or the space of what is deleted next is not there yet for whoever tries again
     undo.push(store.delete_subvolume, kernel, aside)  # before: a copy that fails leaves a part
     try:
         fill(aside)

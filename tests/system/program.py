@@ -18,6 +18,7 @@ APPLETS = (
     "readlink kill hostname ping stat printf wc sync seq"
 ).split()
 TIMEOUT_S = 60
+FORWARDING = "/proc/sys/net/ipv4/ip_forward"
 
 
 class Result:
@@ -158,3 +159,24 @@ def running(bocker: Bocker, start):
     yield begin
     for name in names:
         bocker("rm", "-f", name)
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """Settings of a host that nobody has set up yet, without forwarding."""
+    names = {
+        "BOCKER_STORE": str(tmp_path / "store"),
+        "BOCKER_STATE": str(tmp_path / "state"),
+        "BOCKER_RUNTIME": str(tmp_path / "run"),
+        "BOCKER_BRIDGE": "bridge_t",
+        "BOCKER_TABLE": "bocker_t",
+        "BOCKER_SUBNET": "10.7.0.0/28",
+    }
+    with open(FORWARDING, "w") as file:
+        file.write("0")
+    yield names
+    with open(FORWARDING, "w") as file:
+        file.write("1")
+    subprocess.run(["umount", "-q", names["BOCKER_STORE"]], check=False)
+    subprocess.run(["ip", "link", "del", "bridge_t"], check=False, capture_output=True)
+    subprocess.run(["nft", "delete", "table", "ip", "bocker_t"], check=False, capture_output=True)

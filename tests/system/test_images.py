@@ -39,11 +39,12 @@ def test_init_refuses_what_is_no_directory(bocker, tmp_path):
 
 
 def test_init_with_a_tag(bocker, make_image, busybox_root):
-    """The tag names the image wherever an id goes."""
+    """The tag names the image wherever an id goes, and goes over to the next that asks for it."""
     image = make_image(busybox_root, "-t", "small:1")
     assert bocker("run", "--rm", "small:1", "/bin/echo", "x").out == "x\n"
+    later = make_image(busybox_root, "-t", "small:1")
+    assert bocker("rm", "small:1").out == f"Removed: {later}\n"
     assert bocker("run", "--rm", image, "/bin/echo", "x").out == "x\n"
-    assert bocker("init", str(busybox_root), "-t", "small:1").code == 1
 
 
 def test_commit_makes_and_replaces(bocker, image, settings):
@@ -93,18 +94,19 @@ def test_D7_D11_nested_subvolumes_are_refused_by_name_and_removed_with_their_con
     assert not os.path.lexists(f"{settings.store}/{container}")
 
 
-def test_D12_a_full_disk_leaves_no_image(bocker, image, tmp_path, settings):
+def test_D12_a_full_disk_leaves_no_image(bocker, elsewhere, busybox_root, tmp_path):
     """`init` of more than fits: an error, no image, and the space is there again."""
+    assert bocker("setup", "--size", "256M", environment=elsewhere).code == 0
+    small = bocker("init", str(busybox_root), environment=elsewhere).out.split()[-1]
     tree = tmp_path / "big"
     tree.mkdir()
-    free = os.statvfs(settings.store)
-    size = free.f_bavail * free.f_frsize + (64 << 20)
-    with open(tree / "data", "wb") as file:
-        block = os.urandom(1 << 20)
-        for _ in range(min(size, 6 << 30) >> 20):
-            file.write(block)
-    result = bocker("init", str(tree))
+    for number in range(5):
+        (tree / f"data{number}").write_bytes(os.urandom(64 << 20))
+    result = bocker("init", str(tree), environment=elsewhere)
     assert result.code == 1
     assert "space" in result.err.lower()
-    assert bocker("images", "-q").out.split() == [image]
-    assert bocker("run", "--rm", image, "/bin/echo", "works").out == "works\n"
+    assert bocker("images", "-q", environment=elsewhere).out.split() == [small]
+    assert bocker("cleanup", environment=elsewhere).out == "Nothing to clean up\n"
+    again = bocker("run", "--rm", small, "/bin/echo", "works", environment=elsewhere)
+    assert again.out == "works\n", again
+    assert bocker("setup", "--undo", "--delete-data", environment=elsewhere).code == 0

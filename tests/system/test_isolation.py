@@ -323,7 +323,7 @@ def test_L3_a_killed_engine_takes_its_container_along(bocker, image, start, sett
 
 
 def sleeping(seconds: str) -> bool:
-    return subprocess.run(["pgrep", "-f", f"sleep {seconds}$"], capture_output=True, check=False).returncode == 0
+    return subprocess.run(["pgrep", "-f", f"^/bin/sleep {seconds}$"], capture_output=True, check=False).returncode == 0
 
 
 def busybox_tree(tree) -> None:

@@ -7,28 +7,8 @@ import subprocess
 
 import pytest
 
-FORWARDING = "/proc/sys/net/ipv4/ip_forward"
+from tests.system.program import FORWARDING
 
-
-@pytest.fixture
-def elsewhere(tmp_path):
-    """Settings of a host that nobody has set up yet, without forwarding."""
-    names = {
-        "BOCKER_STORE": str(tmp_path / "store"),
-        "BOCKER_STATE": str(tmp_path / "state"),
-        "BOCKER_RUNTIME": str(tmp_path / "run"),
-        "BOCKER_BRIDGE": "bridge_t",
-        "BOCKER_TABLE": "bocker_t",
-        "BOCKER_SUBNET": "10.7.0.0/28",
-    }
-    with open(FORWARDING, "w") as file:
-        file.write("0")
-    yield names
-    with open(FORWARDING, "w") as file:
-        file.write("1")
-    subprocess.run(["umount", "-q", names["BOCKER_STORE"]], check=False)
-    subprocess.run(["ip", "link", "del", "bridge_t"], check=False, capture_output=True)
-    subprocess.run(["nft", "delete", "table", "ip", "bocker_t"], check=False, capture_output=True)
 
 
 def world(names) -> tuple[str, ...]:
