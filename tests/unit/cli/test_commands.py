@@ -109,6 +109,19 @@ def test_W3_the_exit_code_is_the_programs(bocker, image, code):
     assert bocker("run", "--rm", image, "/bin/sh", "-c", f"probe exit {code}") == (code, "", "")
 
 
+def test_rm_leaves_no_container(bocker, image):
+    bocker("run", "--rm", image, "/bin/true")
+    assert bocker("ps", "-q")[1] == ""
+    bocker("run", image, "/bin/true")
+    assert bocker("ps", "-q")[1] != ""
+
+
+def test_standard_input_is_passed_on_only_when_asked_for(bocker, image, world):
+    world.standard_input = b"typed\n"
+    assert bocker("run", "--rm", image, "/bin/sh", "-c", "probe cat") == (0, "", "")
+    assert bocker("run", "-i", "--rm", image, "/bin/sh", "-c", "probe cat") == (0, "typed\n", "")
+
+
 def test_W18_the_two_streams_stay_apart(bocker, image):
     words = ("/bin/sh", "-c", "probe echo one , error two")
     assert bocker("run", "--name", "web", image, *words) == (0, "one\n", "two\n")
