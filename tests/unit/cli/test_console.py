@@ -26,12 +26,13 @@ def test_the_streams_are_the_callers(capfdbinary):
     assert capfdbinary.readouterr() == (b"\xff\x00one", b"twoa notice\n")
 
 
-def test_a_reader_that_has_gone_is_told_to_the_engine(standard_output):
+def test_a_reader_that_has_gone_is_told_to_the_engine_and_nobody_else(standard_output, capfdbinary):
     reader, writer = os.pipe()
     os.close(reader)
     standard_output(writer)
     os.close(writer)
     assert StandardStreams().write(1, b"x") is False
+    assert capfdbinary.readouterr().err == b""
 
 
 def test_a_full_disk_is_said_once_and_ends_the_stream(standard_output, capfdbinary):
