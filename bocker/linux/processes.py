@@ -6,8 +6,8 @@ import errno
 import os
 
 from bocker.core.model import ProcessIdentity
-from bocker.core.spec import STEP_CLONE, ContainerSpec, ExecSpec
-from bocker.kernel.errors import Missing, StepFailed
+from bocker.core.spec import STEP_CLONE, STEP_GROUP, ContainerSpec, ExecSpec
+from bocker.kernel.errors import KernelError, Missing, StepFailed
 from bocker.kernel.processes import Exited, Idle, Interrupted, Output, Process, Processes
 from bocker.linux import child, proc
 from bocker.linux import syscalls as k
@@ -127,8 +127,7 @@ class LinuxProcesses(Processes):
     def _start(
         self, spec: ContainerSpec | ExecSpec, flags: int, become: Become, netlink: int = -1, target: int = -1
     ) -> Process:
-        groups = LinuxCgroups(self._cgroup_parent)
-        group, files = groups.group_descriptor(spec.group), groups.task_files(spec.group)
+        group, files = self._way_into(spec)
         with translated("processes.start", spec.name):
             relay = Relay(spec.name, spec.standard_input)
         ends = relay.child_ends(netlink, target)
@@ -143,6 +142,14 @@ class LinuxProcesses(Processes):
         process = Process(_identity(pid), pidfd)
         self._relays[pidfd] = relay
         return process
+
+    def _way_into(self, spec: ContainerSpec | ExecSpec) -> tuple[int | None, tuple[str, ...]]:
+        """Return the group's descriptor (version 2) or the files by which the child joins it (version 1)."""
+        groups = LinuxCgroups(self._cgroup_parent)
+        try:
+            return groups.group_descriptor(spec.group), groups.task_files(spec.group)
+        except KernelError as error:
+            raise StepFailed("processes.create", spec.name, error.errno, STEP_GROUP) from None
 
     def _relay(self, operation: str, process: Process) -> Relay:
         found = self._relays.get(process.handle)

@@ -1,53 +1,40 @@
-"""The stage of the processes' contract on Linux: a busybox root, signals to this program, its input."""
+"""What the contract of processes needs of Linux: a root file system, a signal, something to read."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
+from bocker.core.settings import Settings
+from bocker.linux import LinuxKernel
 from tests.contracts.specs import Stage
-
-if TYPE_CHECKING:
-    from bocker.core.settings import Settings
-    from bocker.kernel import Kernel
-
-APPLETS = ("sh", "true", "false", "echo", "sleep", "cat", "env")
-FOLDERS = ("bin", "dev", "etc", "proc", "root", "sys", "tmp", "usr", "usr/bin")
-PROBE = os.path.join(os.path.dirname(__file__), "probe.sh")
+from tests.system.program import make_busybox_root
 
 
 class LinuxStage(Stage):
-    def __init__(self, kernel: Kernel, settings: Settings) -> None:
+    def __init__(self, kernel: LinuxKernel, settings: Settings) -> None:
         self._kernel = kernel
-        self._settings = settings
+        self._store = settings.store
         self._input = os.dup(0)
 
     def root_filesystem(self, name: str) -> str:
+        root = f"{self._store}/{name}"
         self._kernel.storage.create(name)
-        path = f"{self._settings.store}/{name}"
-        for folder in FOLDERS:
-            os.mkdir(f"{path}/{folder}", 0o755)
-        shutil.copy("/bin/busybox", f"{path}/bin/busybox")
-        shutil.copyfile(PROBE, f"{path}/bin/probe")
-        os.chmod(f"{path}/bin/probe", 0o755)
-        for applet in APPLETS:
-            os.symlink("busybox", f"{path}/bin/{applet}")
-        for file in ("hostname", "hosts", "resolv.conf"):
-            with open(f"{path}/etc/{file}", "w") as written:
-                written.write("image\n")
-        return path
+        make_busybox_root(Path(root))
+        return root
 
     def interrupt(self, number: int) -> None:
         os.kill(os.getpid(), number)
 
     def give_input(self, data: bytes) -> None:
-        read_end, write_end = os.pipe()
-        os.write(write_end, data)
-        os.close(write_end)
-        os.dup2(read_end, 0)
-        os.close(read_end)
+        with tempfile.TemporaryFile() as file:
+            file.write(data)
+            file.seek(0)
+            os.dup2(file.fileno(), 0)
 
     def close(self) -> None:
+        """Give this program its own standard input back."""
         os.dup2(self._input, 0)
         os.close(self._input)

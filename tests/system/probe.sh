@@ -2,6 +2,7 @@
 # The probe program of the contracts: the same verbs as the fake kernel's processes understand.
 # probe VERB ARGUMENTS [, VERB ARGUMENTS]...     fork VERBS | VERBS: the first part in the background
 forked=
+trapped=
 while [ $# -gt 0 ]; do
     verb=$1
     shift
@@ -11,7 +12,13 @@ while [ $# -gt 0 ]; do
         exit) exit "$1" ;;
         echo) printf '%s\n' "$1"; shift ;;
         error) printf '%s\n' "$1" >&2; shift ;;
-        sleep) /bin/busybox sleep "$1" & wait $!; shift ;;
+        sleep)
+            # A shell has a handler of its own for SIGINT: where no trap needs it, the sleeper takes its place.
+            seconds=$1
+            shift
+            [ $# -eq 0 ] && [ -z "$trapped" ] && exec /bin/busybox sleep "$seconds"
+            /bin/busybox sleep "$seconds" & wait $!
+            ;;
         eat)
             # One buffer of that size, filled. The last verb becomes the eater, so that its end is ours.
             bytes=$1
@@ -23,7 +30,7 @@ while [ $# -gt 0 ]; do
         read) /bin/busybox cat "$1" || exit 1; shift ;;
         cat) /bin/busybox cat ;;
         env) /bin/busybox env ;;
-        trap) trap "exit $2" "$1"; shift 2 ;;
+        trap) trap "exit $2" "$1"; trapped=yes; shift 2 ;;
         ignore) trap '' "$1"; shift ;;
         fork)
             (

@@ -110,8 +110,15 @@ def start(bocker: Bocker):
 def busybox_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small root file system with the probe program."""
     root = tmp_path_factory.mktemp("busybox") / "root"
+    root.mkdir()
+    make_busybox_root(root)
+    return root
+
+
+def make_busybox_root(root: Path) -> None:
+    """Fill an empty directory with a root file system of two programs: busybox and the probe."""
     for folder in ("bin", "etc", "proc", "sys", "dev", "tmp", "root"):
-        (root / folder).mkdir(parents=True)
+        (root / folder).mkdir()
     shutil.copy("/bin/busybox", root / "bin/busybox")
     for applet in APPLETS:
         os.symlink("busybox", root / "bin" / applet)
@@ -119,7 +126,6 @@ def busybox_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("hosts", "hostname", "resolv.conf"):
         (root / "etc" / name).write_text("the image's own\n")
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
-    return root
 
 
 @pytest.fixture

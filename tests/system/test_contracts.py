@@ -9,17 +9,20 @@ from collections.abc import Iterator
 import pytest
 
 from bocker.core.settings import Settings
+from bocker.linux import LinuxKernel
 from tests.contracts.ambient import AmbientContract
 from tests.contracts.cgroups import CgroupsContract
 from tests.contracts.firewall import FirewallContract
 from tests.contracts.host import HostContract
 from tests.contracts.namespaces import NamespacesContract
 from tests.contracts.network import NetworkContract
+from tests.contracts.processes import ProcessesContract
 from tests.contracts.records import RecordsContract
 from tests.contracts.storage import StorageContract
 from tests.system import world
 from tests.system.fresh_world import fresh_world
 from tests.system.linux_lab import LinuxLab
+from tests.system.linux_stage import LinuxStage
 
 
 @pytest.fixture
@@ -32,6 +35,13 @@ def settings(sandbox_settings: Settings, fresh_network: None) -> Iterator[Settin
 @pytest.fixture
 def lab(settings: Settings) -> Iterator[LinuxLab]:
     made = LinuxLab(settings)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def stage(kernel: LinuxKernel, settings: Settings) -> Iterator[LinuxStage]:
+    made = LinuxStage(kernel, settings)
     yield made
     made.close()
 
@@ -79,6 +89,9 @@ class TestNamespaces(NamespacesContract): ...
 
 
 class TestNetwork(NetworkContract): ...
+
+
+class TestProcesses(ProcessesContract): ...
 
 
 class TestRecords(RecordsContract): ...
