@@ -141,7 +141,7 @@ def add_packages(aside: str, prefix: str, wheels: str | None) -> None:
 
 def run_pip(command: str, *options: str) -> None:
     """Let pip fetch what the lock names, and nothing that is not in it."""
-    pip = [sys.executable, f"{pip_wheel()}/pip", "--quiet", "--disable-pip-version-check", command]
+    pip = [sys.executable, f"{pip_wheel()}/pip", "--quiet", "--quiet", "--disable-pip-version-check", command]
     locked = ["--no-deps", "--require-hashes", "--requirement", LOCK]
     subprocess.run([*pip, *locked, *options], check=True, stdin=subprocess.DEVNULL)
 

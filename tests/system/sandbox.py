@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+import zlib
 
 from bocker.core.settings import Settings
 from tests.system import world
@@ -85,9 +86,12 @@ def _outside(command: list[str]) -> int:
 def _materials() -> dict[str, str]:
     """Fetch what the tests want of Debian and PyPI before the network is shut out; all of it is cached."""
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    wheels = f"{cache}/bocker/wheels"
+    with open(f"{PROVISION}/../requirements/run.lock", "rb") as lock:
+        wheels = f"{cache}/bocker/wheels-{zlib.crc32(lock.read()):08x}"
     try:
-        subprocess.run([INTERPRETER, f"{PROVISION}/install.py", "--download", wheels], check=True)
+        if not os.path.isdir(wheels):
+            subprocess.run([INTERPRETER, f"{PROVISION}/install.py", "--download", f"{wheels}.new"], check=True)
+            os.rename(f"{wheels}.new", wheels)
         archive = subprocess.run([f"{PROVISION}/debian-root.sh"], check=True, stdout=subprocess.PIPE, text=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"sandbox: {error}", file=sys.stderr)
