@@ -172,6 +172,8 @@ def discard(state: State, handle: int) -> State:
     if found is None:
         return state
     state = laws.process_ends(state, found.pid, Exited(None, programs.SIGKILL))
+    if laws.waits_for_others(state, state.processes[found.pid]):
+        raise NotModelled("discarding a container while a member of it is not reaped: on Linux this waits")
     return reap(state, handle)
 
 

@@ -47,11 +47,24 @@ def pid_namespace_ends(state: State, namespace: int) -> State:
     return state
 
 
+def waits_for_others(state: State, row: ProcessRow) -> bool:
+    """The end of a first process is told to its parent only when all others of its pid namespace
+    have been reaped: pid_namespaces(7), `zap_pid_ns_processes` in the kernel. One that entered the
+    container is reaped by the program that made it enter.
+
+    Contract: ProcessesContract.test_members_die_with_the_first_process.
+    """
+    return row.first and any(
+        other.pid != row.pid and other.namespaces.get("pid") == row.namespaces["pid"]
+        for other in state.processes.values()
+    )
+
+
 def parent_ends(state: State, pid: int) -> State:
     """Children of a program that ends are killed (PR_SET_PDEATHSIG, prctl(2)), its locks are let
     go (flock(2)), and what it held of its children is closed.
 
-    Contract: ProcessesContract.test_children_die_with_their_parent.
+    Contract: none, as a contract can't end its own program; the system tests of `run` do.
     """
     handles = {number: row for number, row in state.handles.items() if row.program != pid}
     locks = {key: row for key, row in state.locks.items() if row.program != pid}
@@ -91,7 +104,7 @@ def network_lets_go(state: State, network: int) -> State:
     """A network namespace without process and without bind mount ends, but *later*: its links, and
     their peers on the host, are still seen for some milliseconds: network_namespaces(7).
 
-    Contract: NamespacesContract.test_a_removed_namespace_takes_its_links_with_it.
+    Contract: NamespacesContract.test_the_links_of_a_removed_namespace_go_some_time_later.
     """
     row = state.networks.get(network)
     if network == HOST or row is None or network_is_held(state, network):
@@ -119,7 +132,7 @@ def network_of_name(state: State, name: NameRow) -> int | None:
 def network_ends(state: State, network: int) -> State:
     """The links of a namespace end with it, virtual ones for good: network_namespaces(7).
 
-    Contract: NamespacesContract.test_a_removed_namespace_takes_its_links_with_it.
+    Contract: NamespacesContract.test_the_links_of_a_removed_namespace_go_some_time_later.
     """
     for number, link in tuple(state.links.items()):
         if link.network == network and number in state.links:
@@ -131,7 +144,7 @@ def link_ends(state: State, link: int) -> State:
     """A link takes the routes over it, its place on a bridge and, for a veth, its peer with it, in
     the same instant: veth(4), ip-link(8).
 
-    Contract: NetworkContract.test_delete_takes_the_peer_with_it.
+    Contract: NetworkContract.test_deleting_one_end_deletes_both_at_once.
     """
     row = state.links[link]
     gone = {link, row.peer} if row.peer is not None else {link}
@@ -148,7 +161,7 @@ def link_goes_down(state: State, link: int) -> State:
     """Down takes the routes over a link away; up again does not bring the default route back:
     ip-link(8), ip-route(8).
 
-    Contract: NetworkContract.test_down_takes_the_default_route_away_for_good.
+    Contract: NetworkContract.test_down_takes_the_default_route_and_up_does_not_bring_it_back.
     """
     routes = {network: route for network, route in state.routes.items() if route.link != link}
     return attrs.evolve(

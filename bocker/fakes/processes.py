@@ -10,7 +10,7 @@ import attrs
 
 from bocker.core.model import ProcessIdentity
 from bocker.core.spec import ContainerSpec, ExecSpec
-from bocker.fakes import children, programs
+from bocker.fakes import children, laws, programs
 from bocker.fakes.errors import NotModelled, Refused
 from bocker.fakes.state import PREPARING, ZOMBIE, HandleRow, ProcessRow, State, with_row
 from bocker.fakes.view import View
@@ -123,7 +123,7 @@ def _next(state: State, handle: HandleRow) -> tuple[State, Event | None]:
     row = state.processes[handle.pid]
     if row.phase == PREPARING:
         raise NotModelled("waiting for a child that was not released")
-    if row.phase != ZOMBIE:
+    if row.phase != ZOMBIE or laws.waits_for_others(state, row):
         return state, None
     return children.reap(state, handle.id), row.exited
 

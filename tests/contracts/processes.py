@@ -137,15 +137,24 @@ class ProcessesContract:
         assert kernel.cgroups.members("ps_42002") == ()
 
     def test_discard_ends_all_of_a_container(self, kernel: Kernel, containers: Containers) -> None:
-        """The first process, those that it made, and those that entered. Twice is harmless."""
+        """The first process, and those that it made. Twice is harmless."""
         process = containers.start("fork", "sleep", LONG, "|", *SLEEPER)
         wait_for_output(kernel, process, b"ready")
-        member = containers.execute(process, "sleep", LONG)
         kernel.processes.discard(process)
         kernel.processes.discard(process)
         assert not kernel.processes.alive(process.identity)
-        assert not kernel.processes.alive(member.identity)
         assert kernel.cgroups.members("ps_42002") == ()
+
+    def test_members_die_with_the_first_process(self, kernel: Kernel, containers: Containers) -> None:
+        """They are killed at once; the first process's end is told only when they are reaped: whoever
+        executed something in the container has to look after it."""
+        first = containers.start("trap", str(SIGTERM), "8", ",", *SLEEPER)
+        wait_for_output(kernel, first, b"ready")
+        member = containers.execute(first, "sleep", LONG)
+        kernel.processes.signal(first.identity, SIGTERM)
+        assert kernel.processes.next_event(first, 0.1) == Idle()
+        assert finish(kernel, member)[2] == Exited(None, SIGKILL)
+        assert finish(kernel, first)[2] == Exited(8, None)
 
     def test_a_child_can_be_discarded_before_its_release(self, kernel: Kernel, containers: Containers) -> None:
         """Its program never runs, and its network goes."""

@@ -124,8 +124,11 @@ class Containers:
         return process
 
     def close(self) -> None:
-        """End the processes and take away groups; wait until the links are gone."""
-        for process in self._processes:
+        """End the processes and take away groups; wait until the links are gone.
+
+        Members first: a first process ends only when all others of its pid namespace are reaped.
+        """
+        for process in reversed(self._processes):
             self.kernel.processes.discard(process)
         for name in self._groups:
             wait_until(self.kernel, partial(_removed, self.kernel, name))
