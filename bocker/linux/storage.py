@@ -14,17 +14,24 @@ from bocker.kernel.storage import Storage, Subvolume
 from bocker.linux import syscalls
 from bocker.linux.errors import component, translated
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _SUBVOL_CREATE_V2 = 0x50009418
 _SNAP_CREATE_V2 = 0x50009417
 _SNAP_DESTROY = 0x5000940F
 _GET_SUBVOL_INFO = 0x81F8943C
-_GET_SUBVOL_ROOTREF = 0xD000943D
-_INO_LOOKUP_USER = 0xD000943E
+_TREE_SEARCH = 0xD0009411
 _SYNC = 0x9408
 
 _SUBVOL_RDONLY = 1 << 1  # in btrfs_ioctl_vol_args_v2
 _ROOT_RDONLY = 1 << 0  # in btrfs_ioctl_get_subvol_info_args
 _SUBVOLUME_INODE = 256  # the root directory of every subvolume
+_ROOT_TREE = 1  # the tree that knows all others
+_INODE_REF = 12
+_ROOT_REF = 156
+_HIGHEST = (1 << 64) - 1
 _ARGUMENT_SIZE = 4096
 _INFO_SIZE = 504
 
@@ -58,7 +65,7 @@ class LinuxStorage(Storage):
         """Delete a subvolume; see the port."""
         with translated("storage.delete", name):
             *above, last = [component(part) for part in name.split("/")]
-            with _Opened(self._store) as store, _Beneath(store, b"/".join(above)) as parent:
+            with _Opened(self._store) as store, _Beneath(store, above) as parent:
                 fcntl.ioctl(parent, _SNAP_DESTROY, _arguments(last))
 
     def publish(self, source: str, target: str) -> None:
@@ -93,7 +100,7 @@ class LinuxStorage(Storage):
             component(name)
             with _Opened(name, store) as top:
                 _described(name, top)
-                return tuple(f"{name}/{os.fsdecode(path)}" for path in _deepest_first(_nested_paths(top, b"")))
+                return tuple(f"{name}/{os.fsdecode(path)}" for path in _deepest_first(_nested_paths(top)))
 
     def sync(self) -> None:
         """Write everything to disk; see the port."""
@@ -118,12 +125,18 @@ class _Opened:
 
 
 class _Beneath(_Opened):
-    """A directory below another, reached without following any link: the path may be a container's."""
+    """A directory below another, reached without following any link: the path may be a container's. It may be long."""
 
     __slots__ = ()
 
-    def __init__(self, directory: int, path: bytes) -> None:
-        self.fd = syscalls.openat2(directory, path or b".", os.O_RDONLY | os.O_DIRECTORY, _BENEATH)
+    def __init__(self, directory: int, path: list[bytes]) -> None:
+        self.fd = os.dup(directory)
+        for name in path:
+            above = self.fd
+            try:
+                self.fd = syscalls.openat2(above, name, os.O_RDONLY | os.O_DIRECTORY, _BENEATH)
+            finally:
+                os.close(above)
 
 
 def _arguments(name: bytes) -> bytearray:
@@ -173,50 +186,60 @@ def _described(name: str, fd: int) -> Subvolume:
     )
 
 
-def _nested_paths(top: int, inside: bytes) -> list[bytes]:
-    """Return the paths below `top` of all subvolumes below its directory `inside`, at any depth."""
+def _nested_paths(top: int) -> list[bytes]:
+    """Return the paths below `top` of all subvolumes in it, at any depth and however long."""
     found = []
-    with _Beneath(top, inside) as subvolume:
-        for tree, directory in _children(subvolume):
-            path = inside + (b"/" if inside else b"") + _path_of(subvolume, tree, directory)
-            found += [path, *_nested_paths(top, path)]
+    waiting: list[tuple[int, tuple[bytes, ...]]] = [(_tree_of(top), ())]
+    while waiting:
+        tree, inside = waiting.pop()
+        for child, directory, name in _children(top, tree):
+            path = (*inside, *_directories(top, tree, directory), name)
+            found.append(b"/".join(path))
+            waiting.append((child, path))
     return found
 
 
-def _children(subvolume: int) -> list[tuple[int, int]]:
-    """Return tree id and directory of the subvolumes right inside one (`btrfs_ioctl_get_subvol_rootref_args`)."""
-    found: list[tuple[int, int]] = []
+def _tree_of(subvolume: int) -> int:
+    return int.from_bytes(_info(subvolume)[0:8], "little")
+
+
+def _children(fd: int, tree: int) -> Iterator[tuple[int, int, bytes]]:
+    """Give tree, directory and name of the subvolumes right inside one (`btrfs_root_ref`)."""
     lowest = 0
-    while True:
-        arguments = bytearray(_ARGUMENT_SIZE)
-        arguments[0:8] = lowest.to_bytes(8, "little")
-        complete = _rootrefs(subvolume, arguments)
-        numbers = [int.from_bytes(arguments[at : at + 8], "little") for at in range(8, 8 + 16 * arguments[4088], 8)]
-        found += zip(numbers[::2], numbers[1::2], strict=True)
-        if complete:
-            return found
-        lowest = int.from_bytes(arguments[0:8], "little")
+    while found := list(_items(fd, _ROOT_TREE, tree, _ROOT_REF, lowest)):
+        for child, reference in found:
+            yield child, int.from_bytes(reference[0:8], "little"), reference[18:]
+        lowest = found[-1][0] + 1
 
 
-def _rootrefs(subvolume: int, arguments: bytearray) -> bool:
-    """Tell whether all fitted; the kernel says EOVERFLOW when there are more, and where to go on."""
-    try:
-        fcntl.ioctl(subvolume, _GET_SUBVOL_ROOTREF, arguments)
-    except OSError as error:
-        if error.errno != errno.EOVERFLOW:
-            raise
-        return False
-    return True
+def _directories(fd: int, tree: int, directory: int) -> list[bytes]:
+    """Return the names of the directories from a subvolume's root down to one of them (`btrfs_inode_ref`).
+
+    One by one: the ioctls that look up a whole path refuse those of more than 4,000 bytes.
+    """
+    names: list[bytes] = []
+    while directory != _SUBVOLUME_INODE:
+        reference = next(_items(fd, tree, directory, _INODE_REF, 0), None)
+        if reference is None:
+            raise OSError(errno.ENOENT, "deleted meanwhile")
+        directory = reference[0]
+        names.append(reference[1][10:])
+    return names[::-1]
 
 
-def _path_of(subvolume: int, tree: int, directory: int) -> bytes:
-    """Return the path of a child inside its parent (`btrfs_ioctl_ino_lookup_user_args`)."""
+def _items(fd: int, tree: int, object_id: int, kind: int, lowest: int) -> Iterator[tuple[int, bytes]]:
+    """Give offset and content of the items of one object and kind, as many as fit (`btrfs_ioctl_search_args`)."""
     arguments = bytearray(_ARGUMENT_SIZE)
-    arguments[0:8] = directory.to_bytes(8, "little")
-    arguments[8:16] = tree.to_bytes(8, "little")
-    fcntl.ioctl(subvolume, _INO_LOOKUP_USER, arguments)
-    name, path = arguments[16:272], arguments[272:]
-    return bytes(path[: path.index(0)] + name[: name.index(0)])
+    for at, value in enumerate((tree, object_id, object_id, lowest, _HIGHEST, 0, _HIGHEST)):
+        arguments[8 * at : 8 * at + 8] = value.to_bytes(8, "little")
+    for at, value in ((56, kind), (60, kind), (64, _HIGHEST >> 32)):
+        arguments[at : at + 4] = value.to_bytes(4, "little")
+    fcntl.ioctl(fd, _TREE_SEARCH, arguments)
+    at = 104
+    for _ in range(int.from_bytes(arguments[64:68], "little")):
+        size = int.from_bytes(arguments[at + 28 : at + 32], "little")
+        yield int.from_bytes(arguments[at + 16 : at + 24], "little"), bytes(arguments[at + 32 : at + 32 + size])
+        at += 32 + size
 
 
 def _deepest_first(paths: list[bytes]) -> list[bytes]:

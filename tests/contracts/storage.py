@@ -42,6 +42,8 @@ ONE_NAME = ["create", "delete", "describe", "nested"]
 TWO_NAMES = ["snapshot", "publish", "exchange"]
 BAD_NAMES = ["", ".", "..", "a/b", "/", "a\0b"]
 BAD_PATHS = ["", ".", "..", "/", "a\0b", "img_1/", "img_1/..", "img_1//x", "../img_1", "/img_1"]
+DEEP = 30  # directories with names of 200 bytes
+CHAIN = 60
 LONG_NAME = "é" * 127 + "xx"  # 256 bytes
 
 
@@ -271,6 +273,40 @@ class StorageContract:
         assert kernel.storage.nested("ps_1") == nested
         for path in (*nested, "ps_1"):
             kernel.storage.delete(path)
+        assert kernel.storage.names() == ()
+
+    def test_nested_subvolumes_are_found_and_deleted_below_a_path_of_any_length(
+        self, kernel: Kernel, settings: Settings, lab: Lab
+    ) -> None:
+        """A path longer than a system call takes (4096 bytes) is no place to hide; nor is another nested there."""
+        kernel.storage.create("ps_1")
+        path = "ps_1"
+        for depth in range(DEEP):
+            path += f"/{depth:02d}" + "x" * 198
+            lab.make_directory(f"{settings.store}/{path}")
+        inner = f"{path}/inner"
+        lab.make_subvolume(f"{settings.store}/{inner}")
+        lab.make_directory(f"{settings.store}/{inner}/plain")
+        lab.make_subvolume(f"{settings.store}/{inner}/plain/most")
+        assert kernel.storage.nested("ps_1") == (f"{inner}/plain/most", inner)
+        with refused(NotEmpty, errno.ENOTEMPTY):
+            kernel.storage.delete(inner)
+        for name in (f"{inner}/plain/most", inner, "ps_1"):
+            kernel.storage.delete(name)
+        assert kernel.storage.names() == ()
+
+    def test_subvolumes_nested_in_one_another_are_found_however_many(
+        self, kernel: Kernel, settings: Settings, lab: Lab
+    ) -> None:
+        """Each in the one before: a container can make as many as it likes."""
+        kernel.storage.create("ps_1")
+        names = ["ps_1"]
+        for _ in range(CHAIN):
+            names.append(f"{names[-1]}/s")
+            lab.make_subvolume(f"{settings.store}/{names[-1]}")
+        assert kernel.storage.nested("ps_1") == tuple(reversed(names[1:]))
+        for name in reversed(names):
+            kernel.storage.delete(name)
         assert kernel.storage.names() == ()
 
     def test_many_nested_subvolumes_are_all_found(self, kernel: Kernel, settings: Settings, lab: Lab) -> None:

@@ -9,6 +9,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bocker.kernel.errors import KernelError, kernel_error
@@ -30,7 +31,7 @@ from tests.contracts.lab import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from bocker.core.settings import Settings
     from bocker.kernel import Kernel
@@ -84,11 +85,13 @@ class LinuxLab(Lab):
         return path
 
     def make_directory(self, path: str) -> None:
-        os.mkdir(path)
-        os.chmod(path, 0o755)
+        with _parent(path) as (directory, name):
+            os.mkdir(name, dir_fd=directory)
+            os.chmod(name, 0o755, dir_fd=directory)
 
     def make_subvolume(self, path: str) -> None:
-        LinuxStorage(os.path.dirname(path)).create(os.path.basename(path))
+        with _parent(path) as (directory, name):
+            LinuxStorage(f"/proc/self/fd/{directory}").create(name)
 
     def make_link(self, path: str, target: str) -> None:
         os.symlink(target, path)
@@ -239,6 +242,21 @@ class LinuxLab(Lab):
     def _furnish(self, path: str) -> None:
         LinuxStorage(path).create("img_42002")
         self.write_file(f"{path}/file", b"content")
+
+
+@contextmanager
+def _parent(path: str) -> Iterator[tuple[int, str]]:
+    """Give the directory that a path lies in, and its last name; the path may be longer than a system call takes."""
+    *above, name = path.split("/")
+    directory = os.open("/", os.O_PATH)
+    try:
+        for part in filter(None, above):
+            inside = os.open(part, os.O_PATH | os.O_DIRECTORY, dir_fd=directory)
+            os.close(directory)
+            directory = inside
+        yield directory, name
+    finally:
+        os.close(directory)
 
 
 def _entry(path: str, status: os.stat_result, first_name: str) -> Entry:
