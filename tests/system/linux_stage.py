@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
+import signal
 import tempfile
+import threading
 from pathlib import Path
 
 from bocker.core.settings import Settings
@@ -26,7 +27,8 @@ class LinuxStage(Stage):
         return root
 
     def interrupt(self, number: int) -> None:
-        os.kill(os.getpid(), number)
+        """To this thread: bocker has one, where pytest may have more, which do not block the signal."""
+        signal.pthread_kill(threading.get_ident(), number)
 
     def give_input(self, data: bytes) -> None:
         with tempfile.TemporaryFile() as file:
