@@ -14,7 +14,7 @@ from bocker.engine.console import Console
 from bocker.engine.execute import ExecRequest
 from bocker.engine.logs import LogsRequest
 from bocker.engine.run import RunRequest
-from bocker.fakes import Entry, FakeKernel, World
+from bocker.fakes import Entry, FakeKernel, World, files, storage
 
 # What a crash leaves that is no trace: which number comes next, empty lock files, the programs themselves.
 _NO_TRACE = ("/counters/", "/.locks/", "process ", "lock names")
@@ -144,6 +144,13 @@ class Bench:
     def write(self, name: str, path: str, text: str) -> None:
         """Put a file into a subvolume, as its container would."""
         self.world.write_file(f"{self.settings.store}/{name}/{path}", text.encode())
+
+    def nest(self, name: str, inner: str) -> None:
+        """Make a subvolume inside another, as a container can."""
+        path = f"{self.settings.store}/{name}/{inner}"
+        self.world.change(
+            "make_subvolume", path, lambda state: storage.add_subvolume(state, files.locate(state, path).place)
+        )
 
     def traces(self) -> list[str]:
         """Return everything that is on the machine, line by line, once the kernel has settled."""

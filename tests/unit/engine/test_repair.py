@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import pytest
+
+from bocker.core.errors import Damaged
+from tests.unit.engine.bench import Bench, Screen, ready
+from tests.unit.engine.test_sweep import crash
+
+
+def killed() -> Bench:
+    """Return a bench on which the engine of a running container was killed."""
+    bench = ready()
+    crash(bench, lambda one: one.run("probe", "echo", "up", ",", "sleep", "9", name="web"), "records.append")
+    return bench
+
+
+def test_a_host_that_is_clean_needs_nothing() -> None:
+    bench = ready()
+    bench.run("true")
+    assert bench.cleanup() == ()
+
+
+def test_L3_after_a_kill_cleanup_records_the_death_and_takes_the_rest_away() -> None:
+    bench = killed()
+    assert "group bocker/ps_42002" in "\n".join(bench.traces())
+    assert bench.cleanup() == ("Repaired: ps_42002 is dead",)
+    assert not [line for line in bench.traces() if "group" in line or "veth" in line or "name netns" in line]
+    (record,) = bench.records()
+    assert (record.state, record.exit_code) == ("dead", None)
+    assert record.finished_ns is not None
+    assert bench.cleanup() == ()
+
+
+def test_L3_the_next_command_records_the_death_too() -> None:
+    bench = killed()
+    assert bench.ps() == {"ps_42002": "dead"}
+    assert bench.cleanup() == ()
+    assert bench.tree("ps_42002")["etc/hostname"] == b"image\n"
+
+
+def test_a_container_meant_to_be_removed_goes_with_its_death() -> None:
+    bench = ready()
+    before = bench.traces()
+    crash(bench, lambda one: one.run("probe", "echo", "up", ",", "sleep", "9", remove_on_exit=True), "records.append")
+    assert bench.cleanup() == ("Removed: ps_42002",)
+    assert bench.traces() == before
+
+
+def test_what_a_live_engine_holds_is_left_alone() -> None:
+    bench = ready()
+    other = bench.in_another_terminal()
+    lines: list[tuple[str, ...]] = []
+    seen = bench.run(
+        "probe",
+        "echo",
+        "up",
+        ",",
+        "sleep",
+        "1",
+        ",",
+        "exit",
+        "3",
+        screen=Screen(lambda data: lines.append(other.cleanup())),
+    )
+    assert (seen.code, lines) == (3, [()])
+
+
+def test_an_image_that_is_being_built_is_left_alone() -> None:
+    bench = ready()
+    other = bench.in_another_terminal()
+    lines: list[tuple[str, ...]] = []
+
+    class CleanUp:
+        def around(self, call: object, act: object, refuse: object) -> object:
+            lines.append(other.cleanup())
+            return act()  # type: ignore[operator]
+
+    bench.kernel.gate = CleanUp()  # type: ignore[assignment]
+    bench.add_image(tag="new")
+    bench.kernel = bench.program()
+    assert set(lines) == {()}
+    assert bench.images()["img_42003"] == ("new:latest",)
+
+
+def test_a_container_that_is_being_started_is_left_alone() -> None:
+    bench = ready()
+    other = bench.in_another_terminal()
+    lines: list[tuple[str, ...]] = []
+
+    class CleanUp:
+        def around(self, call: object, act: object, refuse: object) -> object:
+            lines.append(other.cleanup())
+            return act()  # type: ignore[operator]
+
+    bench.kernel.gate = CleanUp()  # type: ignore[assignment]
+    assert bench.run("probe", "echo", "hi", ",", "exit", "3").code == 3
+    assert set(lines) == {()}
+
+
+def test_L1_each_kind_of_leftover_is_found_by_its_name() -> None:
+    bench = ready()
+    before = bench.traces()
+    kernel = bench.program()
+    kernel.cgroups.create("ps_42010")
+    kernel.namespaces.create("netns_ps_42011")
+    kernel.network.create_veth("veth0_ps_42012", "other", "02:42:ac:11:00:0c", "bridge0")
+    kernel.records.append("logs/ps_42013", b"x")
+    kernel.records.claim("images/img_42020", b'{"id": "img_42020"}')
+    kernel.storage.create(".img_42021.new")
+    kernel.storage.create(".img_42022.gone")
+    kernel.records.write("contents/" + "0" * 32, b"{}")
+    assert bench.cleanup() == (
+        "Removed: the control group ps_42010",
+        "Removed: netns_ps_42011",
+        "Removed: the log of ps_42013",
+        "Removed: veth0_ps_42012",
+        "Removed: img_42020",
+        "Removed: .img_42021.new",
+        "Removed: .img_42022.gone",
+        f"Removed: the record of content {'0' * 32}",
+    )
+    assert bench.traces() == before
+    assert bench.cleanup() == ()
+
+
+def test_what_is_not_ours_is_left_alone() -> None:
+    bench = ready()
+    kernel = bench.program()
+    for name in ("ps_42010", "img_42010", "mine", ".mine", "ps_42010-backup"):
+        kernel.storage.create(name)
+    kernel.namespaces.create("netns_ps_42010")
+    kernel.namespaces.create("mine")
+    kernel.cgroups.create("ps_42010")
+    kernel.network.create_veth("veth0_ps_42010", "peer", "02:42:ac:11:00:0a", "bridge0")
+    kernel.network.create_veth("veth0", "peer0", "02:42:ac:11:00:0b", "bridge0")
+    before = bench.traces()
+    assert bench.cleanup() == ()
+    assert bench.traces() == before
+
+
+def test_a_damaged_record_is_repaired_and_nothing_of_its_container_is_lost() -> None:
+    bench = ready()
+    bench.run("probe", "write", "/etc/mine", "x")
+    bench.kernel.records.write("containers/ps_42002", b'{"id": "ps_42002"')
+    with pytest.raises(Damaged, match="ps_42002"):
+        bench.ps()
+    assert bench.cleanup() == ("Repaired: the record of ps_42002",)
+    assert bench.ps() == {"ps_42002": "dead"}
+    assert bench.tree("ps_42002")["etc/mine"] == b"x"
+    assert bench.rm("ps_42002") == ["Removed: ps_42002"]
+
+
+def test_a_container_without_its_files_goes() -> None:
+    bench = ready()
+    bench.run("true")
+    bench.kernel.storage.delete("ps_42002")
+    assert bench.cleanup() == ("Removed: ps_42002",)
+    assert bench.ps() == {}
