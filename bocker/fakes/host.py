@@ -126,9 +126,11 @@ def _restrict(state: State, target: str) -> State:
 
 
 def _protect(state: State, path: str, target: str) -> State:
-    spot, _ = files.existing(state, path)
+    spot, entry = files.existing(state, path)
     if files.mount_at(state, target) is not None:
         raise Refused(errno.EBUSY, target)
+    if entry.kind == DIRECTORY:
+        raise Refused(errno.EINVAL, path)
     if path != target:
         state = files.make_directory(state, target.rpartition("/")[0])
         if files.entry_at(state, files.locate(state, target).place) is None:

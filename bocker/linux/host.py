@@ -152,10 +152,20 @@ def _made_directory(target: str) -> bool:
 
 
 def _attach(mount: int, target: str) -> None:
-    """Move a mount to a file, making it and its directory if need be."""
+    """Move a mount to a file, making it and its directory if need be, and undoing that when it is refused."""
     directory = os.path.dirname(target)
-    if not os.path.isdir(directory):
+    made_directory = not os.path.isdir(directory)
+    if made_directory:
         os.mkdir(directory, 0o755)
+    try:
+        _attach_to_file(mount, target)
+    except OSError:
+        if made_directory:
+            os.rmdir(directory)
+        raise
+
+
+def _attach_to_file(mount: int, target: str) -> None:
     try:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         made = True

@@ -229,6 +229,13 @@ class HostContract:
             kernel.host.protect(f"{lab.directory}/program", f"{lab.directory}/mounted")
         assert list(lab.tree(lab.directory)) == ["."]
 
+    def test_protecting_a_directory_is_refused_and_makes_nothing(self, kernel: Kernel, lab: Lab) -> None:
+        """EINVAL: it can't be mounted at the file that was made for it, which goes again, with its directory."""
+        lab.make_directory(f"{lab.directory}/program")
+        with refused(Invalid, errno.EINVAL):
+            kernel.host.protect(f"{lab.directory}/program", f"{lab.directory}/new/mounted")
+        assert sorted(lab.tree(lab.directory)) == [".", "program"]
+
     def test_unmounting_where_nothing_is_mounted_is_invalid(self, kernel: Kernel, lab: Lab) -> None:
         """EINVAL; ENOENT where there is no directory."""
         with refused(Invalid, errno.EINVAL):

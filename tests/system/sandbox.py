@@ -19,6 +19,7 @@ from bocker.core.settings import Settings
 from tests.system import world
 
 INSIDE = "BOCKER_SANDBOX"  # the name of the control groups' parent, in the sandbox's environment
+PARENTS = "bocker-test"
 WHEELS = "BOCKER_TEST_WHEELS"
 DEBIAN = "BOCKER_TEST_DEBIAN"
 INTERPRETER = "/usr/bin/python3"
@@ -74,13 +75,38 @@ def wait_for(before: world.World, chosen: Settings, patience_s: float = PATIENCE
 
 def _outside(command: list[str]) -> int:
     """Make the namespaces; remove the control groups, the only things that outlive them."""
-    parent = f"bocker-test-{os.getpid()}"
+    sweep_killed()
+    parent = f"{PARENTS}-{os.getpid()}"
     environment = {**os.environ, **_materials(), INSIDE: parent, "BOCKER_CGROUP_PARENT": parent}
     code = subprocess.call([*UNSHARE, sys.executable, "-m", "tests.system.sandbox", "--", *command], env=environment)
     left = list(world.groups_below(parent))
     for group in (*left, *world.group_parents(parent)):
-        os.rmdir(group)
+        _remove_group(group, PATIENCE_S)
     return _told([f"control group left: {group}" for group in left], code)
+
+
+def sweep_killed() -> None:
+    """Remove the control groups of sandboxes that were killed themselves, as their names tell whose they are."""
+    for parent in world.group_parents(PARENTS):
+        pid = os.path.basename(parent).removeprefix(f"{PARENTS}-").partition("-")[0]
+        if pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+            below = [f"{top}/{name}" for top, names, _ in os.walk(parent, topdown=False) for name in names]
+            for group in (*below, parent):
+                _remove_group(group)
+
+
+def _remove_group(path: str, patience_s: float = 0) -> None:
+    """Remove a group, or leave it when somebody still lives in it; who was killed may be on the way out still."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return os.rmdir(path)
+        except FileNotFoundError:  # a controller may have two names
+            return None
+        except OSError:
+            if time.monotonic() >= deadline:
+                return None
+        time.sleep(0.01)
 
 
 def _materials() -> dict[str, str]:
