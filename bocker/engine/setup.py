@@ -143,8 +143,9 @@ class _Setup:
         except AlreadyExists:
             if not ours:
                 self.note(backing_file=None)
-        except KernelError:
-            self.note(backing_file=None)
+        except KernelError as error:
+            if type(error) is not KernelError:  # refused; an error without a meaning may hide that it was done
+                self.note(backing_file=None)
             raise
         else:
             self.lines.append(f"Created: {path}")
@@ -321,7 +322,7 @@ def _exists(kernel: Kernel, path: str) -> bool:
         kernel.host.read(path)
     except Missing:
         return False
-    except KernelError:  # a directory can't be read as a file, and is there
+    except Invalid:  # a directory can't be read as a file, and is there
         return True
     return True
 

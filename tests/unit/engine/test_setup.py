@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import pytest
+
+from bocker.core.addresses import parse_subnet
+from bocker.core.errors import BockerError, HostNotReady, NotPrivileged
+from bocker.core.settings import Settings
+from bocker.engine import setup
+from bocker.fakes import Crashed
+from bocker.fakes.faults import CrashAt, DoButReportFailure, RefuseCall
+from tests.unit.engine.bench import Bench, Screen
+
+SMALL = 200_000_000
+
+
+def bare(**world: object) -> Bench:
+    return Bench(ready=False, **world)
+
+
+def undo(bench: Bench, delete_data: bool = False) -> tuple[str, ...]:
+    return setup.undo(bench.kernel, bench.settings, delete_data)
+
+
+def needs(bench: Bench) -> dict[str, bool]:
+    return {need.name: need.met for need in setup.check(bench.kernel, bench.settings)}
+
+
+def on_the_host(bench: Bench) -> list[str]:
+    """Return what is on the host, its files too."""
+    files = [
+        f"file {path}"
+        for path, entry in bench.world.tree("/").items()
+        if not path.startswith(("rootfs", "var/bocker/"))
+    ]
+    return sorted([*bench.traces(), *files, f"forwarding {bench.kernel.host.read_sysctl('net.ipv4.ip_forward')}"])
+
+
+def new_on_the_host(bench: Bench, before: list[str]) -> list[str]:
+    """Return what was not there before; the folder of `ip netns` stays, as everybody uses it."""
+    return [line for line in on_the_host(bench) if line not in before and line != "file run/netns"]
+
+
+def test_on_a_bare_host_everything_is_made_and_said() -> None:
+    bench = bare()
+    assert bench.setup(size_bytes=SMALL) == (
+        "Created: /var/lib/bocker/btrfs.img",
+        "Mounted: /var/lib/bocker/btrfs.img at /var/bocker",
+        "Created: bridge0",
+        "Added: 10.0.0.1/24 to bridge0",
+        "Set: net.ipv4.ip_forward = 1",
+        "Masqueraded: 10.0.0.0/24",
+        "Protected: /usr/bin/python3.11",
+    )
+    assert set(needs(bench).values()) == {True}
+    bench.add_image(tag="base")
+    assert bench.run("true").code == 0
+
+
+def test_nothing_is_made_twice() -> None:
+    bench = bare()
+    bench.setup(size_bytes=SMALL)
+    before = on_the_host(bench)
+    assert bench.setup() == ()
+    assert on_the_host(bench) == before
+
+
+def test_undo_takes_back_exactly_what_setup_changed() -> None:
+    bench = bare()
+    before = on_the_host(bench)
+    bench.setup(size_bytes=SMALL)
+    bench.add_image(tag="base")
+    bench.run("true")
+    lines = undo(bench, delete_data=True)
+    assert "Removed: /var/lib/bocker/btrfs.img" in lines
+    assert new_on_the_host(bench, before) == []
+    assert not [line for line in before if line not in on_the_host(bench)]
+
+
+def test_undo_keeps_the_images_unless_told() -> None:
+    bench = bare()
+    bench.setup(size_bytes=SMALL)
+    bench.add_image(tag="base")
+    undo(bench)
+    assert needs(bench)["store"] is False
+    bench.setup()
+    assert bench.images() == {"img_42002": ("base:latest",)}
+    undo(bench, delete_data=True)
+    assert bench.world.entry("/var/lib/bocker/btrfs.img") is None
+
+
+def test_undo_twice_does_nothing_more() -> None:
+    bench = bare()
+    bench.setup(size_bytes=SMALL)
+    undo(bench, delete_data=True)
+    before = on_the_host(bench)
+    assert undo(bench, delete_data=True) == ()
+    assert on_the_host(bench) == before
+
+
+def test_a_host_that_a_person_prepared_is_used_as_it_is_and_kept() -> None:
+    bench = bare()
+    bench.world.prepare(bench.settings)
+    before = on_the_host(bench)
+    assert bench.setup() == ("Protected: /usr/bin/python3.11",)
+    bench.add_image(tag="base")
+    undo(bench, delete_data=True)
+    after = on_the_host(bench)
+    assert not [line for line in before if line not in after]
+    assert bench.images() == {}
+
+
+def test_a_store_made_by_hand_is_restricted_and_setup_says_so() -> None:
+    bench = bare()
+    bench.world.prepare(bench.settings)
+    loosen(bench)
+    assert bench.setup()[0] == "Restricted: /var/bocker is for root alone now, without setuid programs and devices"
+    mount = bench.kernel.host.mount_at("/var/bocker")
+    assert mount is not None
+    assert {"nosuid", "nodev"}.issubset(mount.flags)
+
+
+def loosen(bench: Bench) -> None:
+    """Mount the store without its restrictions, as the original's README does."""
+    import attrs
+
+    state = bench.world.state
+    mounts = tuple(attrs.evolve(row, flags=("rw",)) if row.target == "/var/bocker" else row for row in state.mounts[0])
+    bench.world.state = attrs.evolve(state, mounts={**state.mounts, 0: mounts})
+
+
+def test_after_a_boot_setup_makes_again_what_the_boot_forgot() -> None:
+    bench = bare()
+    bench.setup(size_bytes=SMALL)
+    bench.add_image(tag="base")
+    victim = bench.in_another_terminal()
+    with pytest.raises(Crashed):
+        victim.run("probe", "echo", "up", ",", "sleep", "9", screen=Screen(lambda data: bench.world.reboot()))
+    bench.kernel = bench.program()
+    assert needs(bench)["store"] is False
+    bench.setup()
+    assert set(needs(bench).values()) == {True}
+    assert bench.ps() == {"ps_42002": "dead"}
+    assert bench.run("true").code == 0
+
+
+def test_undo_is_refused_while_a_container_runs() -> None:
+    bench = bare()
+    bench.setup(size_bytes=SMALL)
+    bench.add_image(tag="base")
+    other = bench.in_another_terminal()
+    refusals: list[str] = []
+
+    def now(data: bytes) -> None:
+        try:
+            undo(other)
+        except BockerError as error:
+            refusals.append(error.message)
+
+    assert bench.run("probe", "echo", "up", ",", "exit", "3", screen=Screen(now)).code == 3
+    assert refusals == ["Container 'ps_42002' is running"]
+
+
+def test_a_new_subnet_makes_a_new_bridge_where_there_are_no_containers() -> None:
+    bench = bare()
+    bench.setup(size_bytes=SMALL)
+    bench.setup(subnet=parse_subnet("172.20.0.0/16"))
+    assert str(bench.kernel.network.link("bridge0").addresses[0]) == "172.20.0.1/16"
+    assert str(bench.kernel.firewall.masqueraded("bocker")) == "172.20.0.0/16"
+
+
+def test_the_subnet_does_not_change_while_there_are_containers() -> None:
+    bench = bare()
+    bench.setup(size_bytes=SMALL)
+    bench.add_image(tag="base")
+    bench.run("true")
+    with pytest.raises(BockerError, match="can not change"):
+        bench.setup(subnet=parse_subnet("172.20.0.0/16"))
+    assert str(bench.kernel.network.link("bridge0").addresses[0]) == "10.0.0.1/24"
+
+
+def test_a_bridge_that_bocker_did_not_make_is_not_changed() -> None:
+    bench = bare()
+    bench.world.prepare(bench.settings)
+    with pytest.raises(BockerError, match="bocker did not make it"):
+        bench.setup(subnet=parse_subnet("172.20.0.0/16"))
+
+
+def test_W13_a_store_on_another_file_system_is_said() -> None:
+    bench = Bench(settings=Settings(store="/"), ready=False)
+    with pytest.raises(HostNotReady, match="/ is a ext4 file system, not btrfs"):
+        bench.setup()
+
+
+def test_who_is_not_root_is_told_so() -> None:
+    bench = bare(privileged=False)
+    with pytest.raises(NotPrivileged):
+        bench.setup()
+    with pytest.raises(NotPrivileged):
+        undo(bench)
+    assert needs(bench)["root's rights"] is False
+
+
+@pytest.mark.parametrize(
+    ("need", "break_it"),
+    [
+        ("bridge", lambda kernel: kernel.network.set_up("bridge0", False)),
+        ("bridge", lambda kernel: kernel.network.delete("bridge0")),
+        ("forwarding", lambda kernel: kernel.host.write_sysctl("net.ipv4.ip_forward", "0")),
+        ("masquerading", lambda kernel: kernel.firewall.remove("bocker")),
+        ("interpreter", lambda kernel: kernel.host.unmount("/usr/bin/python3.11")),
+        ("store", lambda kernel: kernel.host.unmount("/var/bocker")),
+    ],
+)
+def test_W23_check_says_which_need_is_missing_and_setup_mends_it(need: str, break_it: object) -> None:
+    bench = bare()
+    bench.setup(size_bytes=SMALL)
+    break_it(bench.kernel)  # type: ignore[operator]
+    assert needs(bench)[need] is False
+    bench.setup()
+    assert set(needs(bench).values()) == {True}
+
+
+def test_check_changes_nothing() -> None:
+    bench = bare()
+    before = on_the_host(bench)
+    needs(bench)
+    assert on_the_host(bench) == before
+
+
+def calls_of_a_setup() -> int:
+    bench = bare()
+    bench.setup(size_bytes=SMALL)
+    return sum(entry.call.program == bench.kernel.pid for entry in bench.world.journal)
+
+
+@pytest.mark.parametrize("number", range(1, calls_of_a_setup() + 1))
+@pytest.mark.parametrize("gate", [RefuseCall, DoButReportFailure, CrashAt])
+def test_a_setup_that_fails_anywhere_is_taken_back_whole(gate: type[RefuseCall], number: int) -> None:
+    bench = bare()
+    before = on_the_host(bench)
+    bench.kernel.gate = CrashAt(number) if gate is CrashAt else gate(number, 5)
+    try:
+        bench.setup(size_bytes=SMALL)
+    except (BockerError, Crashed):
+        pass
+    bench.kernel = bench.program()
+    undo(bench, delete_data=True)
+    after = on_the_host(bench)
+    assert new_on_the_host(bench, before) == []
+    assert not [line for line in before if line not in after]
