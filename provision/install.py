@@ -19,11 +19,13 @@ from __future__ import annotations
 import argparse
 import compileall
 import glob
+import marshal
 import os
 import py_compile
 import shutil
 import subprocess
 import sys
+from types import CodeType
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PREFIX = "/usr/local/lib/bocker"
@@ -33,12 +35,12 @@ MANIFEST = "installed"
 PIP_WHEELS = ("/usr/share/python-wheels/pip-*.whl", f"{os.path.dirname(os.__file__)}/ensurepip/_bundled/pip-*.whl")
 STARTER = """\
 #!{prefix}/bin/python3 -IS
-import sys
-
-sys.path.insert(0, "{prefix}/site")
-sys.path.append("{prefix}/packages")
+import marshal, posix, sys
+sys.path += ["{prefix}/site", "{prefix}/packages"]
+descriptor = posix.open("{prefix}/bundle", posix.O_RDONLY | posix.O_CLOEXEC)
+loader, index, start = marshal.loads(posix.pread(descriptor, {head_bytes}, 0))
+exec(loader)
 from bocker.cli.main import launch
-
 launch()
 """
 
@@ -83,13 +85,14 @@ def install(prefix: str, launcher: str, wheels: str | None) -> None:
     os.makedirs(f"{aside}/bin")
     copy_interpreter(aside)
     copy_program(aside, prefix)
+    head_bytes = bundle_program(aside, prefix)
     add_packages(aside, prefix, wheels)
     write_manifest(aside, launcher)
     was_protected = is_mounted(f"{prefix}/bin/python3")
     put_in_place(aside, prefix)
     if was_protected:
         protect(f"{prefix}/bin/python3")
-    write_launcher(prefix, launcher)
+    write_launcher(prefix, launcher, head_bytes)
     print(f"Installed: {launcher}, {prefix}")
 
 
@@ -121,6 +124,32 @@ def copy_program(aside: str, prefix: str) -> None:
     target = f"{aside}/site/bocker"
     shutil.copytree(f"{SOURCE}/bocker", target, ignore=shutil.ignore_patterns("__pycache__"))
     compile_all(target, f"{prefix}/site/bocker")
+
+
+def bundle_program(aside: str, prefix: str) -> int:
+    """Write all of bocker's code into one file, without docstrings; return the size of its head in bytes.
+
+    The head is the loader's code, the index and the head's own size, padded; the modules follow.
+    The sources stay where they are, for tracebacks and for people.
+    """
+    places, code = {}, bytearray()
+    for path in sorted(glob.glob(f"{aside}/site/bocker/**/*.py", recursive=True)):
+        relative = os.path.relpath(path, f"{aside}/site")
+        name = relative[: -len(".py")].replace("/", ".")
+        data = marshal.dumps(compiled(path, f"{prefix}/site/{relative}"))
+        places[name.removesuffix(".__init__")] = (len(code), len(data), name.endswith(".__init__"))
+        code += data
+    loader = compiled(f"{SOURCE}/provision/loader.py", f"{prefix}/loader")
+    head_bytes = len(marshal.dumps((loader, places, 1 << 30)))
+    with open(f"{aside}/bundle", "wb") as file:
+        file.write(marshal.dumps((loader, places, head_bytes)).ljust(head_bytes) + code)
+    return head_bytes
+
+
+def compiled(path: str, shown: str) -> CodeType:
+    """Compile a file without its docstrings; tracebacks show it as `shown`."""
+    with open(path, "rb") as file:
+        return compile(file.read(), shown, "exec", optimize=2, dont_inherit=True)
 
 
 def compile_all(directory: str, final: str) -> None:
@@ -173,12 +202,12 @@ def put_in_place(aside: str, prefix: str) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def write_launcher(prefix: str, launcher: str) -> None:
+def write_launcher(prefix: str, launcher: str, head_bytes: int) -> None:
     """Write the launcher at one instant."""
     os.makedirs(os.path.dirname(launcher), exist_ok=True)
     aside = f"{launcher}.new"
     with open(aside, "w", encoding="utf-8") as file:
-        file.write(STARTER.format(prefix=prefix))
+        file.write(STARTER.format(prefix=prefix, head_bytes=head_bytes))
         os.fchmod(file.fileno(), 0o755)
     os.rename(aside, launcher)
 
