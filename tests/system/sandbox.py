@@ -10,6 +10,7 @@ the run. A missing privilege is an error as well.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -24,7 +25,10 @@ WHEELS = "BOCKER_TEST_WHEELS"
 DEBIAN = "BOCKER_TEST_DEBIAN"
 INTERPRETER = "/usr/bin/python3"
 PROVISION = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "provision")
-UNSHARE = "unshare --net --mount --pid --uts --ipc --fork --kill-child --mount-proc --propagation private --".split()
+UNSHARE = [
+    *("setpriv", "--pdeathsig", "KILL"),
+    *"unshare --net --mount --pid --uts --ipc --fork --kill-child --mount-proc --propagation private --".split(),
+]
 IMAGE = "/run/sandbox.btrfs"
 IMAGE_SIZE = "8G"
 GATEWAY = "10.0.0.1/24"
@@ -74,7 +78,11 @@ def wait_for(before: world.World, chosen: Settings, patience_s: float = PATIENCE
 
 
 def _outside(command: list[str]) -> int:
-    """Make the namespaces; remove the control groups, the only things that outlive them."""
+    """Make the namespaces; remove the control groups, the only things that outlive them.
+
+    All of it ends with this process, however that ends: `unshare` itself would ignore SIGTERM.
+    """
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     sweep_killed()
     parent = f"{PARENTS}-{os.getpid()}"
     environment = {**os.environ, **_materials(), INSIDE: parent, "BOCKER_CGROUP_PARENT": parent}
