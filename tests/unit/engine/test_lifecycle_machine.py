@@ -1,0 +1,256 @@
+"""The whole engine against a model that knows nothing of it: any row of commands, `ps` and `images` agree.
+
+The model is two dictionaries. Whatever a person does, and however engines are killed in between,
+the lists say what the model says, no file is lost, and after `cleanup` nothing is left over.
+"""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+
+from bocker.core.errors import AmbiguousReference, BockerError, NameInUse, NoSuchContainer, NoSuchImage
+from bocker.core.settings import Settings
+from bocker.fakes import Crashed
+from bocker.fakes.faults import CrashAt
+from tests.unit.engine.bench import Bench, Screen
+
+TAGS = st.sampled_from([None, "app", "base", "db:1"])
+NAMES = st.sampled_from([None, "web", "db"])
+CODES = st.sampled_from([0, 1, 7, 255])
+NONSENSE = st.sampled_from(["..", ".", "img_", "ps_", "nothing", "5", ".*", "img_99", "ps_99999", ""])
+SUBNET_OF_FIVE = "10.0.0.0/29"
+ROOM = 5
+FIRST_LETTERS = "abcdefgh"
+
+
+@attrs.define
+class ImageModel:
+    """An image: its tags, and what the file `mark` in it says."""
+
+    tags: set[str]
+    mark: bytes
+
+
+@attrs.define
+class ContainerModel:
+    """A container that has ended: how, its name, and what its file `mark` says."""
+
+    state: str
+    code: int | None
+    name: str | None
+    mark: bytes
+
+
+class Life(RuleBasedStateMachine):
+    """What a person can do, in any order."""
+
+    containers_made = Bundle("containers_made")
+    images_made = Bundle("images_made")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bench = Bench(Settings(subnet=SUBNET_OF_FIVE))
+        self.images: dict[str, ImageModel] = {}
+        self.containers: dict[str, ContainerModel] = {}
+        self.marks = 0
+
+    def next_mark(self) -> str:
+        self.marks += 1
+        return f"mark-{self.marks}"
+
+    def give_tag(self, image: str, tag: str | None) -> None:
+        full = None if tag is None else tag if ":" in tag else f"{tag}:latest"
+        if full is not None:
+            for other in self.images.values():
+                other.tags.discard(full)
+            self.images[image].tags.add(full)
+
+    @initialize(target=images_made)
+    def first_image(self) -> str:
+        return self.make_image("base")
+
+    @rule(target=images_made, tag=TAGS)
+    def init(self, tag: str | None) -> str:
+        return self.make_image(tag)
+
+    def make_image(self, tag: str | None) -> str:
+        image = self.bench.add_image(tag=tag)
+        assert image not in self.images
+        self.images[image] = ImageModel(set(), b"")
+        self.give_tag(image, tag)
+        return image
+
+    @rule(target=containers_made, image=images_made, code=CODES, name=NAMES, remove=st.booleans())
+    def run(self, image: str, code: int, name: str | None, remove: bool) -> object:
+        mark = self.next_mark()
+        words = ("probe", "write", "/etc/mark", mark, ",", "echo", mark, ",", "exit", str(code))
+        try:
+            seen = self.bench.run(*words, image=image, name=name, remove_on_exit=remove)
+        except BockerError as error:
+            return self.refused(error, image, name)
+        assert (seen.code, seen.out) == (code, f"{mark}\n".encode())
+        return multiple() if remove else self.ended("exited", code, name, mark)
+
+    def refused(self, error: BockerError, image: str, name: str | None) -> object:
+        """Check that a `run` was refused for the right reason."""
+        if image not in self.images:
+            assert isinstance(error, NoSuchImage)
+        elif len(self.containers) >= ROOM:
+            assert "All 5 container ids are in use" in error.message or isinstance(error, NameInUse)
+        else:
+            assert isinstance(error, NameInUse)
+            assert name in {one.name for one in self.containers.values()}
+        return multiple()
+
+    def ended(self, state: str, code: int | None, name: str | None, mark: str) -> str:
+        (container,) = set(self.bench.ps()) - set(self.containers)
+        self.containers[container] = ContainerModel(state, code, name, mark.encode())
+        return container
+
+    @rule(target=containers_made, image=images_made, name=NAMES)
+    def run_and_kill_the_engine(self, image: str, name: str | None) -> object:
+        mark = self.next_mark()
+        victim = self.bench.in_another_terminal()
+        screen = Screen(lambda data: self.bench.world.kill_program(victim.kernel))
+        words = ("probe", "write", "/etc/mark", mark, ",", "echo", "up", ",", "sleep", "60")
+        try:
+            victim.run(*words, image=image, name=name, screen=screen)
+        except BockerError as error:
+            return self.refused(error, image, name)
+        except Crashed:
+            return self.ended("dead", None, name, mark)
+        raise AssertionError("a killed engine returned")
+
+    @rule(container=containers_made, tag=TAGS, target=images_made)
+    def commit_to_a_tag(self, container: str, tag: str | None) -> object:
+        wanted = tag or "fresh"
+        full = wanted if ":" in wanted else f"{wanted}:latest"
+        if container not in self.containers:
+            with pytest.raises(NoSuchContainer):
+                self.bench.commit(container, wanted)
+            return multiple()
+        owner = next((image for image, one in self.images.items() if full in one.tags), None)
+        image, replaced = self.bench.commit(container, wanted)
+        assert (replaced, owner) in ((True, image), (False, None))
+        if owner is None:
+            self.images[image] = ImageModel(set(), b"")
+            self.give_tag(image, wanted)
+        self.images[image].mark = self.containers[container].mark
+        return multiple() if replaced else image
+
+    @rule(container=containers_made, image=images_made)
+    def commit_onto_an_id(self, container: str, image: str) -> None:
+        if container not in self.containers:
+            with pytest.raises(NoSuchContainer):
+                self.bench.commit(container, image)
+        elif image not in self.images:
+            with pytest.raises(NoSuchImage):
+                self.bench.commit(container, image)
+        else:
+            assert self.bench.commit(container, image) == (image, True)
+            self.images[image].mark = self.containers[container].mark
+
+    @rule(container=consumes(containers_made))
+    def rm_container(self, container: str) -> None:
+        expected = (
+            f"Removed: {container}"
+            if container in self.containers
+            else f"No container or image named '{container}' exists"
+        )
+        assert self.bench.rm(container) == [expected]
+        self.containers.pop(container, None)
+
+    @rule(image=consumes(images_made))
+    def rm_image(self, image: str) -> None:
+        expected = f"Removed: {image}" if image in self.images else f"No container or image named '{image}' exists"
+        assert self.bench.rm(image) == [expected]
+        self.images.pop(image, None)
+
+    @rule(word=st.sampled_from(["web", "db", "app", "base", "db:1"]))
+    def rm_by_name(self, word: str) -> None:
+        named = [container for container, one in self.containers.items() if one.name == word]
+        full = word if ":" in word else f"{word}:latest"
+        tagged = [image for image, one in self.images.items() if full in one.tags]
+        (line,) = self.bench.rm(word)
+        if len(named + tagged) == 1:
+            assert line == f"Removed: {(named + tagged)[0]}"
+            for gone in named + tagged:
+                self.containers.pop(gone, None)
+                self.images.pop(gone, None)
+        else:
+            kind = "names more than one thing" if named else "No container or image"
+            assert kind in line
+
+    @rule(word=NONSENSE)
+    def nonsense(self, word: str) -> None:
+        assert self.bench.rm(word) in (
+            [f"No container or image named '{word}' exists"],
+            [AmbiguousReference(word, ()).message],
+        )
+
+    @rule(number=st.integers(1, 40), what=st.sampled_from(["init", "run", "rm"]), image=images_made)
+    def a_killed_command_is_repaired(self, number: int, what: str, image: str) -> None:
+        """Kill an engine at any call; what it left is taken back, or finished, by the next cleanup."""
+        victim = self.bench.in_another_terminal()
+        victim.kernel.gate = CrashAt(number)
+        before = set(self.bench.ps())
+        try:
+            if what == "init":
+                self.images[victim.add_image()] = ImageModel(set(), b"")
+            elif what == "run":
+                victim.run("true", image=image, remove_on_exit=True)
+            else:
+                victim.rm(image)
+        except (BockerError, Crashed):
+            pass
+        self.bench.world.kill_program(victim.kernel)
+        self.bench.cleanup()
+        self.settle_model(before)
+
+    def settle_model(self, before: set[str]) -> None:
+        """Take over what a killed command may have done: one image more, or one less."""
+        listed = self.bench.images()
+        for image in set(self.images) - set(listed):
+            del self.images[image]
+        for image in set(listed) - set(self.images):
+            assert listed[image] == ()
+            self.images[image] = ImageModel(set(), b"")
+        assert set(self.bench.ps()) == before
+
+    @rule()
+    def cleanup_has_nothing_to_do(self) -> None:
+        assert self.bench.cleanup() == ()
+
+    @invariant()
+    def ps_is_the_model(self) -> None:
+        assert {record.id: (record.state, record.exit_code, record.name) for record in self.bench.records()} == {
+            container: (one.state, one.code, one.name) for container, one in self.containers.items()
+        }
+
+    @invariant()
+    def images_is_the_model(self) -> None:
+        assert {image: set(tags) for image, tags in self.bench.images().items()} == {
+            image: one.tags for image, one in self.images.items()
+        }
+
+    @invariant()
+    def no_file_is_lost(self) -> None:
+        for container, one in self.containers.items():
+            assert self.bench.tree(container)["etc/mark"] == one.mark
+        for image, other in self.images.items():
+            assert self.bench.tree(image).get("etc/mark", b"") == other.mark
+
+    @invariant()
+    def nothing_is_left_of_what_has_ended(self) -> None:
+        text = "\n".join(self.bench.traces())
+        assert "group bocker/" not in text
+        assert "veth0_" not in text
+        assert "name netns_" not in text
+
+
+Life.TestCase.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+TestLife = Life.TestCase
