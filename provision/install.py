@@ -40,6 +40,7 @@ sys.path += ["{prefix}/site", "{prefix}/packages"]
 descriptor = posix.open("{prefix}/bundle", posix.O_RDONLY | posix.O_CLOEXEC)
 loader, index, start = marshal.loads(posix.pread(descriptor, {head_bytes}, 0))
 exec(loader)
+install(descriptor, index, start)
 from bocker.cli.main import launch
 launch()
 """

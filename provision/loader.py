@@ -2,10 +2,10 @@
 
 A short command's time is mostly imports: finding, opening and reading fifty files, with their
 docstrings. One file, read where a module lies in it, halves that
-(`docs/decisions/0007-one-file-of-code.md`). The launcher runs this code with three names set:
-`descriptor` of the open file, `index` of offset, length and is-package by module, and `start`,
-where the first module lies.
+(`docs/decisions/0007-one-file-of-code.md`). The launcher executes this and calls `install`.
 """
+
+from __future__ import annotations
 
 import gc
 import marshal
@@ -16,32 +16,39 @@ from _frozen_importlib import ModuleSpec
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
+    from typing import Any
 
-    descriptor: int
-    index: dict[str, tuple[int, int, bool]]
-    start: int
+    Index = dict[str, tuple[int, int, bool]]
 
 
 class Finder:
-    """A finder and loader of `sys.meta_path` in one."""
+    """A finder and loader of `sys.meta_path` in one.
 
-    @staticmethod
-    def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+    index: offset from `start`, length and is-package of each module in the file open at `descriptor`.
+    """
+
+    def __init__(self, descriptor: int, index: Index, start: int) -> None:
+        self.descriptor = descriptor
+        self.index = index
+        self.start = start
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """Return where a module of bocker's is, None for any other."""
-        place = index.get(name)
-        return None if place is None else ModuleSpec(name, Finder, origin="bundle", is_package=place[2])  # type: ignore[arg-type]
+        place = self.index.get(name)
+        loader: Any = self
+        return None if place is None else ModuleSpec(name, loader, origin="bundle", is_package=place[2])
 
-    @staticmethod
-    def create_module(spec: ModuleSpec) -> None:
+    def create_module(self, spec: ModuleSpec) -> None:
         """Leave making the module to the import system."""
 
-    @staticmethod
-    def exec_module(module: "ModuleType") -> None:
+    def exec_module(self, module: ModuleType) -> None:
         """Run a module's code in it."""
-        offset, length, _ = index[module.__name__]
-        exec(marshal.loads(posix.pread(descriptor, length, start + offset)), module.__dict__)
+        offset, length, _ = self.index[module.__name__]
+        exec(marshal.loads(posix.pread(self.descriptor, length, self.start + offset)), module.__dict__)
 
 
-# Nothing that is made while importing is ever garbage, and a command that ends soon collects none.
-gc.disable()
-sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
+def install(descriptor: int, index: Index, start: int) -> None:
+    """Import bocker from the open file from now on."""
+    gc.disable()  # what is made while importing is never garbage, and a short command collects none
+    finder: Any = Finder(descriptor, index, start)
+    sys.meta_path.insert(0, finder)
