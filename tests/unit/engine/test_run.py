@@ -15,8 +15,10 @@ from bocker.core.errors import (
     ProgramNotStarted,
     UsageError,
 )
+from bocker.core.ids import ContainerId
 from bocker.core.limits import Limits
 from bocker.core.settings import Settings
+from bocker.engine import store
 from bocker.engine.images import init
 from bocker.fakes.faults import RefuseCall
 from bocker.fakes.images import PROBE, file, link
@@ -419,3 +421,13 @@ def _calls_of_a_run() -> list[str]:
     start = len(bench.world.journal)
     bench.run("true")
     return [entry.call.operation for entry in bench.world.journal[start:] if entry.call.program]
+
+
+def test_a_container_whose_supervisor_fails_is_killed_and_recorded_as_dead() -> None:
+    bench = ready()
+    bench.kernel.gate = RefuseOperation("processes.next_event")
+    with pytest.raises(OperationFailed):
+        bench.run("probe", "sleep", "60")
+    bench.kernel = bench.program()
+    assert store.load_container(bench.kernel, ContainerId(42002)).state == "dead"
+    assert not [line for line in bench.traces() if "group" in line or "name netns" in line or "first" in line]
