@@ -278,7 +278,8 @@ class _Undo:
 
     def _host(self) -> None:
         record = self.record
-        if record.interpreter_mount is not None and _undone(self.kernel.host.unmount, record.interpreter_mount):
+        # This very program may run from it.
+        if record.interpreter_mount is not None and _undone(self._detach, record.interpreter_mount):
             self.lines.append(f"Unmounted: {record.interpreter_mount}")
             if record.interpreter_mount.startswith(f"{self.settings.runtime}/"):
                 _undone(self.kernel.host.delete, record.interpreter_mount)
@@ -291,9 +292,13 @@ class _Undo:
         if record.bridge is not None and _undone(self.kernel.network.delete, record.bridge):
             self.lines.append(f"Removed: {record.bridge}")
 
+    def _detach(self, target: str) -> None:
+        self.kernel.host.unmount(target, detach=True)
+
     def _store(self) -> None:
         record, host = self.record, self.kernel.host
-        if record.mounted_store and _undone(host.unmount, self.settings.store):
+        # This program has the store open itself; no container runs, so nobody else of ours does.
+        if record.mounted_store and _undone(self._detach, self.settings.store):
             self.lines.append(f"Unmounted: {self.settings.store}")
         if record.made_store_directory:
             _undone(host.delete, self.settings.store)

@@ -54,8 +54,8 @@ class FakeHost(View, Host):
     def protect(self, path: str, target: str) -> None:
         self._change("protect", target, lambda state: _protect(state, path, target))
 
-    def unmount(self, target: str) -> None:
-        self._change("unmount", target, lambda state: _unmount(state, target))
+    def unmount(self, target: str, detach: bool = False) -> None:
+        self._change("unmount", target, lambda state: _unmount(state, target, detach))
 
     def delete(self, path: str) -> None:
         self._change("delete", path, lambda state: _delete(state, path))
@@ -140,12 +140,15 @@ def _protect(state: State, path: str, target: str) -> State:
     return files.add_mount(state, MountRow(target, spot.place, kind, source, flags))
 
 
-def _unmount(state: State, target: str) -> State:
+def _unmount(state: State, target: str, detach: bool) -> State:
     mount = _mounted(state, target)
     below = target.rstrip("/") + "/"
     used = [row.target for row in state.mounts[HOST]] + [root for root, _ in state.locks]
     roots = [row.root for row in state.processes.values() if row.phase != ZOMBIE]
-    if target in roots or any(path.startswith(below) for path in (*used, *roots)):
+    in_use = target in roots or any(path.startswith(below) for path in (*used, *roots))
+    if in_use and detach:
+        raise NotModelled(f"detaching {target} while it is in use")
+    if in_use:
         raise Refused(errno.EBUSY, target)
     mounts = tuple(row for row in state.mounts[HOST] if row is not mount)
     return attrs.evolve(state, mounts=with_row(state.mounts, HOST, mounts))

@@ -66,8 +66,9 @@ class Host(ABC):
         Busy when something is mounted there already."""
 
     @abstractmethod
-    def unmount(self, target: str) -> None:
-        """Unmount `target`. Raise Invalid when nothing is mounted there, Busy while it is in use."""
+    def unmount(self, target: str, detach: bool = False) -> None:
+        """Unmount `target`; with `detach` also while it is in use: its users keep what they have.
+        Raise Invalid when nothing is mounted there, Busy while it is in use."""
 
     @abstractmethod
     def delete(self, path: str) -> None:

@@ -88,10 +88,11 @@ class LinuxHost(Host):
             finally:
                 os.close(mount)
 
-    def unmount(self, target: str) -> None:
+    def unmount(self, target: str, detach: bool = False) -> None:
         """Unmount; see the port."""
+        flags = syscalls.UMOUNT_NOFOLLOW | (syscalls.MNT_DETACH if detach else 0)
         with translated("host.unmount", target):
-            syscalls.umount2(os.fsencode(target), syscalls.UMOUNT_NOFOLLOW)
+            syscalls.umount2(os.fsencode(target), flags)
 
     def delete(self, path: str) -> None:
         """Delete a file, a link or an empty directory; see the port."""
