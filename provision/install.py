@@ -15,8 +15,10 @@ The standard library of the same release is all this needs. Twice in a row is as
 """
 
 from __future__ import annotations
+import __future__
 
 import argparse
+import ast
 import compileall
 import glob
 import marshal
@@ -33,14 +35,35 @@ LAUNCHER = "/usr/local/bin/bocker"
 LOCK = f"{SOURCE}/requirements/run.lock"
 MANIFEST = "installed"
 PIP_WHEELS = ("/usr/share/python-wheels/pip-*.whl", f"{os.path.dirname(os.__file__)}/ensurepip/_bundled/pip-*.whl")
+# What the commands that must start quickly import beside their own module; the rest comes when it is asked for.
+HOT = {
+    "run": "linux.ambient linux.cgroups linux.container linux.host linux.namespaces linux.network linux.processes "
+    "linux.records linux.storage engine.removal",
+    "exec": "linux.ambient linux.cgroups linux.host linux.processes linux.records",
+    "ps": "linux.ambient linux.processes linux.records",
+    "images": "linux.ambient linux.records linux.storage",
+}
+IMPORT_PROBE = """
+import sys
+from importlib.machinery import SourceFileLoader
+run = SourceFileLoader.exec_module
+def told(self, module):
+    run(self, module)
+    if module.__name__.partition(".")[0] == "bocker":
+        print(module.__name__)
+SourceFileLoader.exec_module = told
+sys.path.insert(0, sys.argv[1])
+for name in sys.argv[2:]:
+    __import__(name)
+"""
 STARTER = """\
 #!{prefix}/bin/python3 -IS
 import marshal, posix, sys
 sys.path += ["{prefix}/site", "{prefix}/packages"]
 descriptor = posix.open("{prefix}/bundle", posix.O_RDONLY | posix.O_CLOEXEC)
-loader, index, start = marshal.loads(posix.pread(descriptor, {head_bytes}, 0))
+loader, index, groups, start = marshal.loads(posix.pread(descriptor, {head_bytes}, 0))
 exec(loader)
-install(descriptor, index, start)
+install(descriptor, index, groups, start)
 from bocker.cli.main import launch
 launch()
 """
@@ -130,27 +153,49 @@ def copy_program(aside: str, prefix: str) -> None:
 def bundle_program(aside: str, prefix: str) -> int:
     """Write all of bocker's code into one file, without docstrings; return the size of its head in bytes.
 
-    The head is the loader's code, the index and the head's own size, padded; the modules follow.
-    The sources stay where they are, for tracebacks and for people.
+    The head is the loader's code, the places of modules and of groups, and the head's own size,
+    padded. The sources stay where they are, for tracebacks and for people.
     """
-    places, code = {}, bytearray()
+    codes, places, groups, body = {}, {}, {}, bytearray()
     for path in sorted(glob.glob(f"{aside}/site/bocker/**/*.py", recursive=True)):
         relative = os.path.relpath(path, f"{aside}/site")
-        name = relative[: -len(".py")].replace("/", ".")
-        data = marshal.dumps(compiled(path, f"{prefix}/site/{relative}"))
-        places[name.removesuffix(".__init__")] = (len(code), len(data), name.endswith(".__init__"))
-        code += data
+        name = relative[: -len(".py")].replace("/", ".").removesuffix(".__init__")
+        codes[name] = (name, path.endswith("/__init__.py"), compiled(path, f"{prefix}/site/{relative}"))
+    for name, (_, is_package, code) in codes.items():
+        places[name] = (*added(body, code), is_package)
+    for verb, roots in HOT.items():
+        groups[verb] = added(body, tuple(codes[name] for name in import_order(f"{aside}/site", verb, roots)))
     loader = compiled(f"{SOURCE}/provision/loader.py", f"{prefix}/loader")
-    head_bytes = len(marshal.dumps((loader, places, 1 << 30)))
+    head_bytes = len(marshal.dumps((loader, places, groups, 1 << 30)))
     with open(f"{aside}/bundle", "wb") as file:
-        file.write(marshal.dumps((loader, places, head_bytes)).ljust(head_bytes) + code)
+        file.write(marshal.dumps((loader, places, groups, head_bytes)).ljust(head_bytes) + body)
     return head_bytes
 
 
+def added(body: bytearray, value: CodeType | tuple[object, ...]) -> tuple[int, int]:
+    """Add a value to the end; return its offset and its length."""
+    data = marshal.dumps(value)  # type: ignore[arg-type]
+    body += data
+    return len(body) - len(data), len(data)
+
+
+def import_order(site: str, verb: str, roots: str) -> list[str]:
+    """Return the modules of bocker's that a command imports, each after those that it needs."""
+    modules = ["bocker.cli.main", f"bocker.cli.commands.{verb}", *(f"bocker.{root}" for root in roots.split())]
+    command = [sys.executable, "-I", "-S", "-B", "-c", IMPORT_PROBE, site, *modules]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+
+
 def compiled(path: str, shown: str) -> CodeType:
-    """Compile a file without its docstrings; tracebacks show it as `shown`."""
+    """Compile a file without its docstrings; tracebacks show it as `shown`.
+
+    What `from __future__ import annotations` does is done here, so that no command imports that module.
+    """
     with open(path, "rb") as file:
-        return compile(file.read(), shown, "exec", optimize=2, dont_inherit=True)
+        tree = ast.parse(file.read(), shown)
+    tree.body = [node for node in tree.body if getattr(node, "module", "") != "__future__"]
+    code: CodeType = compile(tree, shown, "exec", __future__.annotations.compiler_flag, dont_inherit=True, optimize=2)
+    return code
 
 
 def compile_all(directory: str, final: str) -> None:

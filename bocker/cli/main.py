@@ -158,13 +158,17 @@ def _choose_interpreter(verb: Verb, arguments: Arguments, protected: str | None)
     engine was killed, so programs are started by the one that `setup` made unwritable (where there
     is none, `run` refuses by itself). And `setup --undo` can't unmount what it runs from.
     """
-    unwritable = bool(os.statvfs("/proc/self/exe").f_flag & os.ST_RDONLY)
     starts = verb.program or "check" in arguments.switches
-    if protected and starts and not unwritable and os.path.isfile(protected):
+    if protected and starts and not _is_unwritable() and os.path.isfile(protected):
         _change_interpreter(protected)
-    base = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
-    if "undo" in arguments.switches and unwritable and base != sys.executable:
-        _change_interpreter(base)
+    if "undo" in arguments.switches and _is_unwritable():
+        base = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+        if base != sys.executable:
+            _change_interpreter(base)
+
+
+def _is_unwritable() -> bool:
+    return bool(os.statvfs("/proc/self/exe").f_flag & os.ST_RDONLY)
 
 
 def _change_interpreter(path: str) -> NoReturn:

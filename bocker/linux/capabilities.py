@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from bocker.linux import syscalls
@@ -22,21 +23,19 @@ def mask_of(names: tuple[str, ...]) -> int:
 
 
 def bound_to(mask: int) -> int:
-    """Drop all but `mask` from the bounding set for ever; return what is left of `mask` here.
+    """Drop all but `mask` from the bounding set for ever; return what of `mask` this process has.
 
     The kernel tells its highest capability by refusing the next one. Needs CAP_SETPCAP.
     """
-    held = mask
     for number in range(_HIGHEST):
-        try:
-            bounded = syscalls.prctl(syscalls.PR_CAPBSET_READ, number)
-        except OSError:
-            break
-        if not bounded:
-            held &= ~(1 << number)
-        elif not mask >> number & 1:
-            syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
-    return held
+        if not mask >> number & 1:
+            try:
+                syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                break
+    return mask & syscalls.permitted_capabilities()
 
 
 def limit_to(mask: int) -> None:

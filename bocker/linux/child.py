@@ -175,9 +175,12 @@ def _drop_privileges(process: Process) -> None:
 
 
 def _reset_signals() -> None:
-    """Give every signal its default action and let it through, whatever we inherited or Python did."""
+    """Give every signal its default action and let it through, whatever we inherited or Python did.
+
+    What has its default action already is known without asking the kernel.
+    """
     for number in range(1, _HIGHEST_SIGNAL + 1):
-        if number not in _NOT_RESETTABLE:
+        if number not in _NOT_RESETTABLE and signal.getsignal(number) != signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

@@ -68,7 +68,6 @@ RENAME_EXCHANGE = 2
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
-PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
@@ -183,6 +182,14 @@ def sethostname(name: bytes) -> None:
 def prctl(option: int, argument: int = 0, third: int = 0) -> int:
     """Change this process, prctl(2)."""
     return call(_function("prctl"), option, argument, third, 0, 0)
+
+
+def permitted_capabilities() -> int:
+    """Return this process's permitted capabilities as a bit mask, capget(2), version 3 of the structs."""
+    header = bytearray((0x20080522).to_bytes(4, "little") + bytes(4))
+    data = bytearray(24)
+    call(_function("capget"), header, data)
+    return int.from_bytes(data[4:8], "little") | int.from_bytes(data[16:20], "little") << 32
 
 
 def capset(permitted: int, effective: int, inheritable: int) -> None:
