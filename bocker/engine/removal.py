@@ -54,12 +54,14 @@ def remove(kernel: Kernel, settings: Settings, references: tuple[str, ...], forc
     return tuple(removals)
 
 
-def destroy(kernel: Kernel, container: ContainerId) -> None:
+def destroy(kernel: Kernel, container: ContainerId, name: str | None) -> None:
     """Take away everything of a container that has no process any more, its record last. The caller holds its lock."""
     harmless(kernel.namespaces.remove, addresses.namespace_of(container))
     harmless(kernel.cgroups.remove, str(container))
     harmless(store.delete_subvolume, kernel, str(container))
     harmless(kernel.records.remove, store.log_key(container))
+    if name is not None:
+        harmless(resolve.give_up_name, kernel, name, container)
     harmless(kernel.records.remove, store.container_key(container))
 
 
@@ -138,7 +140,7 @@ def _remove_container(kernel: Kernel, container: ContainerId, reference: str, fo
 
             record = bury(kernel, record)
         lifecycle.after(record.id, record.state, lifecycle.REMOVE)
-        destroy(kernel, container)
+        destroy(kernel, container, record.name)
 
 
 def _lock_of_ended(kernel: Kernel, container: ContainerId, reference: str, force: bool) -> AbstractContextManager[None]:

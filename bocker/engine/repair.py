@@ -79,6 +79,7 @@ def cleanup(kernel: Kernel, settings: Settings) -> tuple[str, ...]:
             sweep.locked(image, sweep.image, image)
         sweep.attempt(sweep.contents)
         sweep.attempt(sweep.tags)
+        sweep.attempt(sweep.names)
         if sweep.failures:
             raise sweep.failures[0]
         return tuple(sweep.lines)
@@ -149,7 +150,7 @@ class _Sweep:
         if was_unfinished:
             record = bury(self.kernel, record)
         if record.started_ns is None or record.remove_on_exit or not store.has_subvolume(self.kernel, str(container)):
-            destroy(self.kernel, container)
+            destroy(self.kernel, container, record.name)
             self.lines.append(f"Removed: {container}")
         else:
             if was_unfinished:
@@ -246,6 +247,13 @@ class _Sweep:
             if winner is not None:
                 resolve.give_up_tag(self.kernel, tag, winner)
                 self.lines.append(f"Repaired: {tag} is {winner}")
+
+    def names(self) -> None:
+        """Forget names of containers that are gone."""
+        for name in self.kernel.records.list(store.NAMES):
+            with self.kernel.records.lock(store.NAMES_LOCK):
+                if resolve.named(self.kernel, name) is None:
+                    self._removed(self.kernel.records.remove, store.name_key(name), f"the name {name}")
 
     def _removed(self, step: Callable[[str], None], name: str, shown: str) -> None:
         if harmless(step, name):

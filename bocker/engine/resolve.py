@@ -1,7 +1,7 @@
 """From a word to a container or an image: whole ids, names, tags, prefixes of ids. Nothing else (D1, W11).
 
-A whole id costs one record, as `run` and `exec` wait for it; names and tags are looked for in all
-of them.
+A whole id costs one record and a name two, as `run` and `exec` wait for it; tags are looked for in
+all of the images' records.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from bocker.core.errors import AmbiguousReference, Damaged, InvalidValue, NoSuchContainer, NoSuchImage, NoSuchObject
 from bocker.core.ids import ContainerId, ImageId
 from bocker.core.model import ImageTags
-from bocker.core.reference import is_prefix_word, matching, parse_tag
+from bocker.core.reference import is_prefix_word, matching, parse_name, parse_tag
 from bocker.engine import store
 from bocker.kernel.errors import Missing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from typing import TypeVar
 
     from bocker.core.ids import Id
@@ -127,19 +127,36 @@ def give_up_tag(kernel: Kernel, tag: str, winner: ImageId) -> None:
 
 
 def named(kernel: Kernel, name: str) -> ContainerId | None:
-    """Return the container that has a name."""
-    for record in _containers(kernel):
-        if record.name == name:
-            return ContainerId.parse(record.id)
-    return None
+    """Return the container that has a name.
+
+    A record of its own says which it is, so that no other has to be read; what counts is the
+    container's record, as the other may be left from a container that is gone.
+    """
+    found = _noted(kernel, name)
+    try:
+        return found if found is not None and store.load_container(kernel, found).name == name else None
+    except (Missing, Damaged):
+        return None
 
 
-def _containers(kernel: Kernel) -> Iterator[ContainerRecord]:
-    for identity in store.container_ids(kernel):
-        try:
-            yield store.load_container(kernel, identity)
-        except (Missing, Damaged):
-            continue
+def note_name(kernel: Kernel, name: str, container: ContainerId) -> None:
+    """Write down that a container has a name. The caller holds the names' lock and has found it free."""
+    kernel.records.write(store.name_key(name), f"{container}\n".encode())
+
+
+def give_up_name(kernel: Kernel, name: str, container: ContainerId) -> None:
+    """Forget that a container has a name, unless another has taken it since."""
+    with kernel.records.lock(store.NAMES_LOCK):
+        if _noted(kernel, name) == container:
+            kernel.records.remove(store.name_key(name))
+
+
+def _noted(kernel: Kernel, name: str) -> ContainerId | None:
+    try:
+        noted = kernel.records.read(store.name_key(parse_name(name)))
+    except (Missing, InvalidValue):  # a word that can't be a name makes no path
+        return None
+    return ContainerId.parse(noted.decode("ascii", "replace").strip())
 
 
 def _claimed(kernel: Kernel, key: str) -> bool:

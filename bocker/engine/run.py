@@ -132,6 +132,8 @@ def _attempt(job: _Job, container: ContainerId) -> int | None:
 def _started(job: _Job, container: ContainerId) -> tuple[ContainerRecord, Process] | None:
     try:
         with UndoStack() as undo:
+            if job.request.name is not None:
+                undo.push(resolve.give_up_name, job.kernel, job.request.name, container)
             record = _claimed(job, container)
             if record is None:
                 return None
@@ -174,6 +176,7 @@ def _claim_with_name(kernel: Kernel, container: ContainerId, name: str, record: 
         owner = resolve.named(kernel, name)
         if owner is not None:
             raise NameInUse(name, str(owner))
+        resolve.note_name(kernel, name, container)
         kernel.records.claim(store.container_key(container), store.encode(record))
 
 

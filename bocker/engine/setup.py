@@ -269,8 +269,10 @@ class _Undo:
     def _delete_objects(self) -> None:
         for container in store.container_ids(self.kernel):
             with self.kernel.records.lock(str(container)):
-                destroy(self.kernel, container)
+                destroy(self.kernel, container, None)
             self.lines.append(f"Removed: {container}")
+        for name in self.kernel.records.list(store.NAMES):
+            self.kernel.records.remove(store.name_key(name))
         for image in store.image_ids(self.kernel):
             with self.kernel.records.lock(str(image)):
                 destroy_image(self.kernel, image)

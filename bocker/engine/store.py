@@ -34,6 +34,7 @@ IMAGES = "images"
 CONTENTS = "contents"
 LOGS = "logs"
 COUNTERS = "counters"
+NAMES = "names"
 FORMAT = "store/format"
 NAMES_LOCK = "names"
 
@@ -56,6 +57,11 @@ def content_key(uuid: str) -> str:
 def log_key(container: object) -> str:
     """Return the key of a container's log."""
     return f"{LOGS}/{container}"
+
+
+def name_key(name: str) -> str:
+    """Return the key of what says which container has a name."""
+    return f"{NAMES}/{name}"
 
 
 def check_format(kernel: Kernel, settings: Settings) -> None:

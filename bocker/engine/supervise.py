@@ -67,7 +67,7 @@ def finish(kernel: Kernel, record: ContainerRecord, code: int, oom_killed: bool,
     if record.remove_on_exit:
         from bocker.engine.removal import destroy
 
-        _attempt(console, destroy, kernel, store.id_of(record))
+        _attempt(console, destroy, kernel, store.id_of(record), record.name)
         return
     _attempt(console, store.save_container, kernel, ended)
     _attempt(console, kernel.namespaces.remove, addresses.namespace_of(store.id_of(record)))

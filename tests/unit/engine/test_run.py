@@ -431,3 +431,14 @@ def test_a_container_whose_supervisor_fails_is_killed_and_recorded_as_dead() -> 
     bench.kernel = bench.program()
     assert store.load_container(bench.kernel, ContainerId(42002)).state == "dead"
     assert not [line for line in bench.traces() if "group" in line or "name netns" in line or "first" in line]
+
+
+def test_a_name_left_by_a_crash_is_free_and_cleanup_forgets_it() -> None:
+    """What says which container has a name counts only as far as that container says so too."""
+    bench = ready()
+    kernel = bench.program()
+    kernel.records.write("names/web", b"ps_42077\n")
+    assert bench.run("probe", "exit", "0", name="web").code == 0
+    kernel.records.write("names/gone", b"ps_42077\n")
+    assert bench.cleanup() == ("Removed: the name gone",)
+    assert kernel.records.list("names") == ("web",)

@@ -140,12 +140,12 @@ COMMANDS = [
     Command("run --rm", with_container, lambda bench: bench.run("probe", "echo", "hi", remove_on_exit=True), 38),
     Command("run --name", with_container, lambda bench: bench.run("probe", "echo", "hi", name="db"), 39),
     Command("run with leftovers", with_leftovers, lambda bench: bench.run("probe", "echo", "hi"), 67),
-    Command("exec", with_container, while_it_runs(lambda bench: bench.execute("live", "probe", "echo", "hi")), 11),
+    Command("exec", with_container, while_it_runs(lambda bench: bench.execute("live", "probe", "echo", "hi")), 10),
     Command("commit", with_container, lambda bench: bench.commit("web", "app"), 25),
     Command("commit onto", with_two_images, lambda bench: bench.commit("web", "app"), 19),
-    Command("rm container", with_container, lambda bench: removed(bench, "web"), 13, True),
-    Command("rm image", with_two_images, lambda bench: removed(bench, "app"), 14, True),
-    Command("cleanup", after_a_crash, lambda bench: bench.cleanup(), 73, True),
+    Command("rm container", with_container, lambda bench: removed(bench, "web"), 16, True),
+    Command("rm image", with_two_images, lambda bench: removed(bench, "app"), 13, True),
+    Command("cleanup", after_a_crash, lambda bench: bench.cleanup(), 77, True),
 ]
 NAMES = [command.name for command in COMMANDS]
 
