@@ -136,7 +136,7 @@ def container_spec(
         device_rules=DEVICE_RULES,
         mounts=(*MOUNTS, *group_mounts(host.layout)),
         devices=DEVICES,
-        links=LINKS,
+        links=(*LINKS, *group_links(host.layout)),
         files=files(hostname, addresses.dotted(addressing.address_of(container).address), host.resolv_conf),
         sysctls=SYSCTLS,
         masked_paths=(*MASKED_PATHS, *throttle_paths(host.processors)),
@@ -191,15 +191,21 @@ def group_mounts(layout: Layout) -> tuple[Mount, ...]:
     """Return the view of the container's own groups: read-only on version 2.
 
     On version 1 the hierarchies lie on a tmpfs, which must be writable until they are attached;
-    `readonly_paths` closes it afterwards.
+    `readonly_paths` closes it afterwards. One that joins controllers can be mounted as a whole only.
     """
     if layout.version == 2:
         return (Mount("cgroup2", GROUPS_TARGET, flags=(*_GROUP_FLAGS, "ro")),)
     hierarchies = (
         Mount("cgroup", f"{GROUPS_TARGET}/{name}", flags=(*_GROUP_FLAGS, "ro"), data=name, optional=True)
-        for name in layout.controllers
+        for name in layout.hierarchies
     )
     return (Mount("tmpfs", GROUPS_TARGET, flags=_GROUP_FLAGS, data="mode=755,size=64k"), *hierarchies)
+
+
+def group_links(layout: Layout) -> tuple[tuple[str, str], ...]:
+    """Return docker's links to hierarchies that join controllers: `cpu` leads to `cpu,cpuacct`."""
+    joined = [name for name in layout.hierarchies if "," in name]
+    return tuple((f"{GROUPS_TARGET}/{controller}", name) for name in joined for controller in name.split(","))
 
 
 def throttle_paths(processors: int) -> tuple[str, ...]:

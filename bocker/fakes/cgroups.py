@@ -64,7 +64,9 @@ class FakeCgroups(View, Cgroups):
         version = self._world.cgroup_version
         if not version:
             raise Refused(errno.ENOSYS, "no control groups")
-        return Layout(version, VERSION_1 if version == 1 else VERSION_2, self._world.swap)
+        if version == 1:
+            return Layout(version, VERSION_1, self._world.swap, self._world.hierarchies)
+        return Layout(version, VERSION_2, self._world.swap)
 
     def _called(self, state: State, name: str) -> GroupRow:
         self._layout()

@@ -55,16 +55,23 @@ class JournalEntry:
 class World:
     """A machine in memory.
 
-    cgroup_version: 1, 2, or 0 for none. swap: whether it is accounted with memory.
+    cgroup_version: 1, 2, or 0 for none. swap: whether it is accounted with memory. hierarchies: those
+    of version 1, each by the controllers that it joins.
     """
 
     def __init__(
-        self, cgroup_version: int = 1, swap: bool = True, processors: int = 2, privileged: bool = True
+        self,
+        cgroup_version: int = 1,
+        swap: bool = True,
+        processors: int = 2,
+        privileged: bool = True,
+        hierarchies: tuple[str, ...] = ("cpu", "memory", "pids", "devices"),
     ) -> None:
         self.cgroup_version = cgroup_version
         self.swap = swap
         self.processors = processors
         self.privileged = privileged
+        self.hierarchies = hierarchies
         self.firewall = True
         self.state = _booted(images.bare_host(State()))
         self.journal: list[JournalEntry] = []

@@ -11,11 +11,14 @@ from bocker.core.value import Value
 
 class Layout(Value):
     """What this host offers. version: 1 or 2. controllers: those that can be limited here, of
-    `cpu`, `memory`, `pids`, `devices`. swap: whether swap is accounted with memory."""
+    `cpu`, `memory`, `pids`, `devices`. swap: whether swap is accounted with memory. hierarchies: on
+    version 1 the mounts that these lie on, each by all controllers that it joins (`cpu,cpuacct`),
+    as mount(2) takes them: it refuses a part of them."""
 
     version: int
     controllers: tuple[str, ...]
     swap: bool
+    hierarchies: tuple[str, ...] = ()
 
 
 class Usage(Value):

@@ -125,11 +125,11 @@ def _detect(mountinfo: str, parent: str) -> GroupsV1 | GroupsV2:
     return GroupsV1(first, parent)
 
 
-def _hierarchy(mounted: tuple[Mounted, ...], controller: str) -> str | None:
-    """Return where a controller of version 1 is mounted, alone or joined with others."""
+def _hierarchy(mounted: tuple[Mounted, ...], controller: str) -> Mounted | None:
+    """Return the mount of a controller of version 1, alone or joined with others."""
     for mount in mounted:
         if mount.kind == "cgroup" and controller in mount.options and _is_visible(mount):
-            return mount.target
+            return mount
     return None
 
 

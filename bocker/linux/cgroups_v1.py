@@ -10,22 +10,35 @@ from bocker.core.limits import CPU_PERIOD_US, Limits
 from bocker.core.spec import DeviceRule
 from bocker.kernel.cgroups import Layout, Usage
 from bocker.linux.cgroup_files import bound, counted, directories, make, number, pids, put, removed
+from bocker.linux.files import read_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bocker.linux.mountinfo import Mounted
+
+_CPUSET_FILES = ("cpuset.cpus", "cpuset.mems")
+_FLAGS = frozenset(
+    {"rw", "ro", "xattr", "noprefix", "clone_children", "cpuset_v2_mode", "favordynmods", "nofavordynmods"}
+)
 
 
 class GroupsV1:
-    """The groups below `parent`; `mounted` tells where each controller's hierarchy is."""
+    """The groups below `parent`; `mounts` tells each controller's hierarchy."""
 
-    __slots__ = ("_mounted", "_parent", "_parents", "_swap")
+    __slots__ = ("_hierarchies", "_mounted", "_parent", "_parents", "_swap", "_with_cpuset")
 
-    def __init__(self, mounted: dict[str, str], parent: str) -> None:
-        self._mounted = mounted
+    def __init__(self, mounts: dict[str, Mounted], parent: str) -> None:
+        hierarchies = {mount.target: _joined(mount) for mount in mounts.values()}
+        self._mounted = mounted = {controller: mount.target for controller, mount in mounts.items()}
         self._parent = parent
-        self._parents = tuple(dict.fromkeys(f"{mount}/{parent}" for mount in mounted.values()))
+        self._parents = tuple(f"{target}/{parent}" for target in hierarchies)
+        self._hierarchies = tuple(",".join(controllers) for controllers in hierarchies.values())
+        self._with_cpuset = {f"{target}/{parent}" for target, joined in hierarchies.items() if "cpuset" in joined}
         self._swap = "memory" in mounted and os.path.exists(f"{mounted['memory']}/memory.memsw.limit_in_bytes")
 
     def layout(self) -> Layout:
         """Return what can be limited."""
-        return Layout(1, tuple(self._mounted), self._swap)
+        return Layout(1, tuple(self._mounted), self._swap, self._hierarchies)
 
     def create(self, name: str) -> None:
         """Make the group in every hierarchy, or in none."""
@@ -34,6 +47,9 @@ class GroupsV1:
             for parent in self._parents:
                 _make_group(parent, name)
                 made.append(f"{parent}/{name}")
+                if parent in self._with_cpuset:
+                    _hand_down_cpuset(parent)
+                    _hand_down_cpuset(f"{parent}/{name}")
         except OSError:
             for path in made:
                 removed(path)
@@ -126,6 +142,19 @@ def _make_parent(parent: str) -> None:
     switch = f"{parent}/memory.use_hierarchy"
     if os.path.exists(switch) and number(switch) == 0:
         put(switch, 1)
+
+
+def _joined(mount: Mounted) -> tuple[str, ...]:
+    """Return the controllers of a hierarchy; its other options are flags, or have a text."""
+    return tuple(option for option in mount.options if option not in _FLAGS and "=" not in option)
+
+
+def _hand_down_cpuset(group: str) -> None:
+    """Give a group that has none the processors and memory nodes of the one above: no task joins before."""
+    above = os.path.dirname(group)
+    for name in _CPUSET_FILES:
+        if not read_file(f"{group}/{name}").strip():
+            put(f"{group}/{name}", read_file(f"{above}/{name}").decode("ascii").strip())
 
 
 def _limit_cpu(group: str, limits: Limits) -> Limits:

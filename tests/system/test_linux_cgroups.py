@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from bocker.core.limits import HIGHEST_CPU_SHARES, LOWEST_CPU_SHARES, Limits
 from bocker.core.settings import Settings
-from bocker.core.spec import DeviceRule
+from bocker.core.spec import ContainerSpec, DeviceRule, NetworkSpec, Process
+from bocker.engine import plan
 from bocker.kernel.cgroups import Layout, Usage
 from bocker.kernel.errors import AlreadyExists, Busy, Invalid, Missing, Unsupported
+from bocker.linux import rootfs
 from bocker.linux.cgroups import LinuxCgroups
 from bocker.linux.cgroups_v2 import weight_of
 from bocker.linux.mountinfo import mounts
@@ -74,6 +76,14 @@ def make_group(cgroups: LinuxCgroups, root: Path) -> Path:
     return group
 
 
+def detached_groups(layout: Layout) -> None:
+    """Mount what a container's plan has for such a host, attached nowhere, and give it up again."""
+    network = NetworkSpec("", "", "", "", "", 0, 0, 0)
+    spec = ContainerSpec("ps_1", "/", "", Process((), ()), network, "ps_1", mounts=plan.group_mounts(layout))
+    for _, descriptor in rootfs.prepare(spec).mounts:
+        os.close(descriptor)
+
+
 class TestDetection:
     def test_this_host_is_seen_as_its_mounts_say(self, fresh: Settings) -> None:
         alone = {name for mount in mounts(b"cgroup ") for name in mount.options}
@@ -85,10 +95,12 @@ class TestDetection:
             (tmp_path / name).mkdir()
         cgroups = groups(
             tmp_path,
-            line(tmp_path / "first", "cgroup", "rw,cpu,cpuacct"),
+            line(tmp_path / "first", "cgroup", "rw,cpu,cpuacct,xattr,release_agent=/a,clone_children,name=own"),
             line(tmp_path / "second", "cgroup", "rw,memory,pids,devices"),
         )
-        assert cgroups.layout() == Layout(1, ("cpu", "memory", "pids", "devices"), False)
+        assert cgroups.layout() == Layout(
+            1, ("cpu", "memory", "pids", "devices"), False, ("cpu,cpuacct", "memory,pids,devices")
+        )
         cgroups.create("ps_1")
         assert cgroups.task_files("ps_1") == tuple(
             f"{tmp_path}/{name}/parent/ps_1/tasks" for name in ("first", "second")
@@ -184,6 +196,39 @@ class TestVersion1:
         assert cgroups.members("ps_1") == (pid,)
         child.communicate("\n")
         cgroups.remove("ps_1")
+
+    def test_a_process_joins_a_group_of_a_hierarchy_that_has_cpuset_too(self, tmp_path: Path, fresh: Settings) -> None:
+        """cpuset(7): no task may join before the group has processors and memory nodes, which a new one has not."""
+        mount = next(mount for mount in mounts(b"cgroup ") if "cpuset" in mount.options)
+        mountinfo = tmp_path / "mountinfo"
+        mountinfo.write_text(line(Path(mount.target), "cgroup", "rw,cpuset,pids"))
+        cgroups = LinuxCgroups(fresh.cgroup_parent, str(mountinfo))
+        child = subprocess.Popen(("sleep", "60"))
+        try:
+            for name in ("ps_1", "ps_2"):
+                cgroups.create(name)
+            cgroups.add("ps_2", child.pid)
+            assert cgroups.members("ps_2") == (child.pid,)
+        finally:
+            child.kill()
+            child.wait()
+            for name in cgroups.names():
+                cgroups.remove(name)
+            cgroups.remove_parent()
+
+    def test_a_joined_hierarchy_is_mounted_as_the_plan_has_it_and_not_in_parts(self, tmp_path: Path) -> None:
+        """By two controllers that this host does not use; the kernel forgets the hierarchy with its last mount."""
+        options = "net_cls,net_prio"
+        subprocess.run(("mount", "-t", "cgroup", "-o", options, "none", tmp_path), check=True)
+        try:
+            joined = [mount for mount in mounts(b"cgroup ") if "net_cls" in mount.options]
+            assert set(options.split(",")) <= set(joined[0].options)
+            detached_groups(Layout(1, (), False, (options,)))
+            with pytest.raises(OSError, match="/sys/fs/cgroup/net_cls") as caught:
+                detached_groups(Layout(1, (), False, ("net_cls",)))
+            assert caught.value.errno == errno.EBUSY
+        finally:
+            subprocess.run(("umount", tmp_path), check=True)
 
 
 class TestVersion2:

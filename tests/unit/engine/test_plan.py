@@ -14,11 +14,13 @@ from bocker.core.spec import ContainerSpec, Mount
 from bocker.engine import plan
 from bocker.kernel.cgroups import Layout
 from tests.strategies import WORDS
+from tests.unit.engine.bench import Bench
 
-V1 = Layout(1, ("cpu", "memory", "pids", "devices"), True)
+V1 = Layout(1, ("cpu", "memory", "pids", "devices"), True, ("cpu", "memory", "pids", "devices"))
+JOINED = V1.replace(hierarchies=("cpu,cpuacct", "cpuset,memory,pids", "devices"))
 V2 = Layout(2, ("cpu", "memory", "pids"), True)
 PS = ContainerId(42045)
-LAYOUTS = pytest.mark.parametrize("layout", [V1, V2], ids=["v1", "v2"])
+LAYOUTS = pytest.mark.parametrize("layout", [V1, JOINED, V2], ids=["v1", "joined", "v2"])
 
 
 def spec(layout: Layout = V1, words: tuple[str, ...] = ("/bin/true",), resolv_conf: bytes = b"") -> ContainerSpec:
@@ -117,6 +119,30 @@ def test_S4_S5_control_groups_are_seen_and_not_changed(layout: Layout) -> None:
     assert all("ro" in mount.flags for mount in hierarchies)
     assert "ro" in groups[0].flags or "/sys/fs/cgroup" in spec(layout).readonly_paths
     assert "ro" in mount_at("/sys", layout).flags
+
+
+@pytest.mark.parametrize("layout", [V1, JOINED], ids=["v1", "joined"])
+def test_a_hierarchy_is_mounted_whole_as_the_kernel_refuses_a_part_of_it(layout: Layout) -> None:
+    mounts = [mount for mount in spec(layout).mounts if mount.kind == "cgroup"]
+    assert [mount.data for mount in mounts] == list(layout.hierarchies)
+    assert [mount.target for mount in mounts] == [f"/sys/fs/cgroup/{name}" for name in layout.hierarchies]
+
+
+def test_each_controller_of_a_joined_hierarchy_is_found_by_its_name() -> None:
+    assert set(spec(JOINED).links) - set(spec(V1).links) == {
+        ("/sys/fs/cgroup/cpu", "cpu,cpuacct"),
+        ("/sys/fs/cgroup/cpuacct", "cpu,cpuacct"),
+        ("/sys/fs/cgroup/cpuset", "cpuset,memory,pids"),
+        ("/sys/fs/cgroup/memory", "cpuset,memory,pids"),
+        ("/sys/fs/cgroup/pids", "cpuset,memory,pids"),
+    }
+    assert not [path for path, _ in (*spec(V1).links, *spec(V2).links) if path.startswith("/sys")]
+
+
+def test_a_container_runs_where_hierarchies_are_joined() -> None:
+    bench = Bench(hierarchies=JOINED.hierarchies)
+    bench.add_image(tag="base")
+    assert bench.run("true").code == 0
 
 
 def test_S6_S7_the_kernels_own_files_are_masked_or_read_only() -> None:
