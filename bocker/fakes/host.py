@@ -28,6 +28,7 @@ from bocker.kernel.host import Host, HostFacts, MountPoint
 
 SMALLEST_BTRFS_BYTES = 114_294_784  # mkfs.btrfs 6.2 with its defaults
 RESTRICTED = ("nosuid", "nodev")
+DETACHED = ""  # a root directory that can not be reached by a path
 
 
 class FakeHost(View, Host):
@@ -147,11 +148,26 @@ def _unmount(state: State, target: str, detach: bool) -> State:
     roots = [row.root for row in state.processes.values() if row.phase != ZOMBIE]
     in_use = target in roots or any(path.startswith(below) for path in (*used, *roots))
     if in_use and detach:
-        raise NotModelled(f"detaching {target} while it is in use")
+        return _detached(state, mount, below)
     if in_use:
         raise Refused(errno.EBUSY, target)
     mounts = tuple(row for row in state.mounts[HOST] if row is not mount)
     return attrs.evolve(state, mounts=with_row(state.mounts, HOST, mounts))
+
+
+def _detached(state: State, mount: MountRow, below: str) -> State:
+    """Take a mount away with all that is mounted in it; its users keep a root that has no path any more."""
+    rows = state.mounts[HOST]
+    if any(row.target == mount.target for row in rows if row is not mount):
+        raise NotModelled(f"who of the mounts at {mount.target} is in use")
+    if any(root.startswith(below) for root, _ in state.locks):
+        raise NotModelled(f"a lock that is held in {mount.target} while it is detached")
+    left = tuple(row for row in rows if row is not mount and not row.target.startswith(below))
+    processes = {
+        pid: attrs.evolve(row, root=DETACHED) if f"{row.root}/".startswith(below) else row
+        for pid, row in state.processes.items()
+    }
+    return attrs.evolve(state, mounts=with_row(state.mounts, HOST, left), processes=processes)
 
 
 def _delete(state: State, path: str) -> State:

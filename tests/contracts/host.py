@@ -255,6 +255,32 @@ class HostContract:
         kernel.host.unmount(place)
         assert kernel.host.mount_at(place) is None
 
+    def test_what_is_in_use_can_be_detached(self, kernel: Kernel, lab: Lab) -> None:
+        """It is gone at once with what is mounted in it, and who uses it lives on and stands in no other's way."""
+        place = f"{lab.directory}/place"
+        lab.make_directory(place)
+        lab.mount(place)
+        lab.make_directory(f"{place}/below")
+        lab.mount(f"{place}/below")
+        pid = lab.spawn(place)
+        with refused(Busy, errno.EBUSY):
+            kernel.host.unmount(place)
+        kernel.host.unmount(place, detach=True)
+        assert kernel.host.mount_at(place) is None
+        assert kernel.host.mount_at(f"{place}/below") is None
+        assert not lab.exists(f"{place}/below")
+        assert lab.fork(pid) == 0
+        lab.mount(place)
+        kernel.host.unmount(place)
+        lab.kill(pid)
+
+    def test_detaching_where_nothing_is_mounted_is_refused(self, kernel: Kernel, lab: Lab) -> None:
+        """As without: EINVAL, and ENOENT where there is no directory."""
+        with refused(Invalid, errno.EINVAL):
+            kernel.host.unmount(lab.directory, detach=True)
+        with refused(Missing, errno.ENOENT):
+            kernel.host.unmount(f"{lab.directory}/no", detach=True)
+
     def test_files_links_and_empty_directories_can_be_deleted(self, kernel: Kernel, lab: Lab) -> None:
         """Of a link only itself."""
         lab.write_file(f"{lab.directory}/file", b"kept")
