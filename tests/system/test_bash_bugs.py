@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -94,6 +95,30 @@ def test_D11_subvolumes_hidden_below_a_long_path_go_with_their_container(bocker,
     removed = bocker("rm", "deep")
     assert (removed.code, removed.out) == (0, f"Removed: {container}\n")
     assert not os.path.lexists(f"{settings.store}/{container}")
+
+
+ESCAPE = """
+mkdir "/jail"; chroot "/jail" or die;
+chdir ".." for 1..64;
+chroot "." or die;
+print -e "{outside}" ? "ESCAPED" : "inside", "\\n";
+"""
+
+
+def test_S1_a_root_left_behind_is_no_way_out(bocker, make_image, tmp_path):
+    """The escape itself: a working directory outside of a second root, and up from there; chroot(2)."""
+    tree = tmp_path / "tree"
+    for path in ("/usr/bin/perl", *_libraries("/usr/bin/perl")):
+        (tree / path[1:]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, tree / path[1:])
+    program = ESCAPE.replace("{outside}", sandbox.IMAGE)
+    result = bocker("run", "--rm", make_image(tree), "/usr/bin/perl", "-e", program)
+    assert (result.code, result.out) == (0, "inside\n"), result
+
+
+def _libraries(program: str) -> list[str]:
+    listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    return [word for word in listed.split() if word.startswith("/")]
 
 
 def test_S11_a_container_can_not_forge_its_log_its_command_or_its_source(bocker, image):

@@ -6,6 +6,7 @@ import pytest
 
 from bocker.core.errors import BockerError
 from bocker.core.settings import Settings
+from bocker.core.words import shown
 from tests.unit.engine.bench import Bench, Screen, ready
 
 MANY = 250
@@ -51,7 +52,7 @@ def test_X2_a_container_is_found_from_anywhere() -> None:
 
     def from_elsewhere(data: bytes) -> None:
         if not found:
-            other = Bench.in_another_terminal(bench)
+            other = bench.in_another_terminal()
             found.append(other.execute("ps_42002", "probe", "echo", "found").out)
 
     bench.run("probe", "echo", "up", ",", "sleep", "5", screen=Screen(from_elsewhere))
@@ -73,3 +74,32 @@ def test_W1_containers_side_by_side_have_addresses_of_their_own() -> None:
         bench.run("probe", "echo", "up", screen=Screen(look))
     assert list(bench.ps()) == ["ps_42010", "ps_42011", "ps_42100", "ps_42101", "ps_42110"]
     assert seen == {11: 1, 101: 1, 110: 1, 10: 1, 100: 1}
+
+
+def test_W7_L6_an_image_id_that_is_taken_is_passed_over() -> None:
+    """By `init` itself: the original called `run` with the words of `init`. Here the last number given was lost."""
+    bench = ready()
+    bench.program().records.remove("counters/images")
+    assert [bench.add_image() for _ in range(2)] == ["img_42003", "img_42004"]
+    bench.program().records.remove("counters/images")
+    assert bench.add_image() == "img_42005"
+
+
+@pytest.mark.parametrize("words", [("-n",), ("-e", "x"), ("echo", "-n", "--")])
+def test_W22_a_word_with_a_dash_is_shown_as_it_is(words: tuple[str, ...]) -> None:
+    """The original gave it to echo(1) as an option."""
+    assert shown(words) == " ".join(words)
+
+
+def test_X3_a_command_that_mentions_a_name_is_not_found_by_it() -> None:
+    """Not even one with a lower id than the container that has the name."""
+    bench = ready()
+    bench.run("probe", "echo", "second")
+    found = []
+
+    def look(data: bytes) -> None:
+        if not found:
+            found.append(bench.in_another_terminal().execute("second", "env").out.split())
+
+    bench.run("probe", "echo", "up", ",", "sleep", "5", name="second", screen=Screen(look))
+    assert b"HOSTNAME=ps-42003" in found[0]
