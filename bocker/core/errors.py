@@ -121,10 +121,10 @@ class NestedSubvolumes(BockerError):
 
 
 class HostNotReady(BockerError):
-    """Something that `bocker setup` makes is missing or wrong."""
+    """Something that `bocker setup` makes is missing or wrong. hint: what to do where `setup` can't help."""
 
-    def __init__(self, need: str) -> None:
-        super().__init__(f"The host is not set up: {need}", "run: bocker setup")
+    def __init__(self, need: str, hint: str = "run: bocker setup") -> None:
+        super().__init__(f"The host is not set up: {need}", hint)
         self.need = need
 
 
@@ -142,14 +142,6 @@ class NewerStore(BockerError):
         super().__init__(f"The store has format {found}, and this bocker knows {known}", "use the newer bocker")
         self.found = found
         self.known = known
-
-
-class ImageInUse(BockerError):
-    """An image that is being built or replaced just now."""
-
-    def __init__(self, reference: str) -> None:
-        super().__init__(f"Image '{reference}' is being built or replaced just now", "try again when that is done")
-        self.reference = reference
 
 
 class IllegalTransition(BockerError):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from bocker.core.settings import Settings
     from bocker.kernel import Kernel
+    from bocker.kernel.host import MountPoint
 
 STORE_KIND = "btrfs"
 FORWARDING = "net.ipv4.ip_forward"
@@ -45,15 +46,17 @@ _REASONS: tuple[tuple[type[KernelError], str], ...] = (
 class Doing:
     """A block whose `KernelError` leaves it as a `BockerError` that says what was being done, and why not.
 
-    Where the store, or root's rights, are what is missing, the error says that instead (W13).
+    Where the store, or root's rights, are what is missing, the error says that instead (W13);
+    `needs_store` is for what works without.
     """
 
-    __slots__ = ("kernel", "settings", "what")
+    __slots__ = ("kernel", "needs_store", "settings", "what")
 
-    def __init__(self, kernel: Kernel, settings: Settings, what: str) -> None:
+    def __init__(self, kernel: Kernel, settings: Settings, what: str, needs_store: bool = True) -> None:
         self.kernel = kernel
         self.settings = settings
         self.what = what
+        self.needs_store = needs_store
 
     def __enter__(self) -> None:
         """Do it."""
@@ -62,7 +65,8 @@ class Doing:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, KernelError):
-            raise (store_problem(self.kernel, self.settings) or operation_failed(self.what, error)) from error
+            problem = store_problem(self.kernel, self.settings) if self.needs_store else None
+            raise (problem or operation_failed(self.what, error)) from error
 
 
 def operation_failed(doing: str, error: KernelError) -> OperationFailed:
@@ -91,5 +95,13 @@ def store_problem(kernel: Kernel, settings: Settings) -> BockerError | None:
     if mount is None:
         return HostNotReady(f"no {STORE_KIND} file system is mounted at {settings.store}")
     if mount.kind != STORE_KIND:
-        return HostNotReady(f"{settings.store} is a {mount.kind} file system, not {STORE_KIND}")
+        return other_file_system(mount)
     return None
+
+
+def other_file_system(mount: MountPoint) -> HostNotReady:
+    """Return the error for a store where something else is mounted, which `setup` leaves alone."""
+    return HostNotReady(
+        f"{mount.target} is a {mount.kind} file system, not {STORE_KIND}",
+        "unmount it, or choose another place with BOCKER_STORE",
+    )

@@ -75,7 +75,7 @@ def group_layout(kernel: Kernel) -> Layout:
     try:
         return kernel.cgroups.layout()
     except Unsupported:
-        raise HostNotReady("control groups are not mounted") from None
+        raise HostNotReady("control groups are not mounted", "mount them at /sys/fs/cgroup") from None
 
 
 def host_view(kernel: Kernel) -> HostView:

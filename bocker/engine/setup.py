@@ -12,10 +12,10 @@ from bocker.core.errors import BockerError, HostNotReady, NotPrivileged
 from bocker.core.model import SetupRecord, from_data, to_data
 from bocker.core.value import Value
 from bocker.engine import readiness, store
-from bocker.engine.failures import FORWARDING, STORE_KIND, Doing, reason_of, store_problem
+from bocker.engine.failures import FORWARDING, STORE_KIND, Doing, other_file_system, reason_of, store_problem
 from bocker.engine.removal import destroy, destroy_image, harmless
 from bocker.engine.repair import reconcile
-from bocker.kernel.errors import AlreadyExists, Invalid, KernelError, Missing, NotEmpty
+from bocker.kernel.errors import AlreadyExists, Busy, Invalid, KernelError, Missing, NotEmpty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def check(kernel: Kernel, settings: Settings, interpreter_mount: str | None = No
 
 def setup(kernel: Kernel, settings: Settings, options: SetupOptions) -> tuple[str, ...]:
     """Make what is missing; return a line for each thing done. Doing it again makes what a boot forgot."""
-    with Doing(kernel, settings, "Setting the host up"):
+    with Doing(kernel, settings, "Setting the host up", needs_store=False):
         return tuple(_Setup(kernel, settings, options).all())
 
 
@@ -79,7 +79,7 @@ def undo(kernel: Kernel, settings: Settings, delete_data: bool = False) -> tuple
 
     Raise BockerError while a container runs.
     """
-    with Doing(kernel, settings, "Taking the set-up back"):
+    with Doing(kernel, settings, "Taking the set-up back", needs_store=False):
         if not kernel.host.facts().privileged:
             raise NotPrivileged
         return tuple(_Undo(kernel, settings, delete_data).all())
@@ -127,7 +127,7 @@ class _Setup:
         if mount is None:
             self._mount_store(self._backing_file())
         elif mount.kind != STORE_KIND:
-            raise HostNotReady(f"{target} is a {mount.kind} file system, not {STORE_KIND}")
+            raise other_file_system(mount)
         elif not RESTRICTIONS.issubset(mount.flags):
             self.lines.append(f"Restricted: {target} is for root alone now, without setuid programs and devices")
         self.kernel.host.restrict(target)
@@ -173,7 +173,10 @@ class _Setup:
             self.lines.append(f"Created: {name}")
             bridge = network.link(name)
         if bridge.kind != "bridge":
-            raise HostNotReady(f"{name} is a {bridge.kind} link, no bridge")
+            raise HostNotReady(
+                f"{name} is a {bridge.kind} link, no bridge",
+                "delete that link, or choose another name with BOCKER_BRIDGE",
+            )
         if not bridge.addresses:
             gateway = self.subnet.gateway
             if self.record.bridge != name:
@@ -284,7 +287,7 @@ class _Undo:
         if record.interpreter_mount is not None and _undone(self._detach, record.interpreter_mount):
             self.lines.append(f"Unmounted: {record.interpreter_mount}")
             if record.interpreter_mount.startswith(f"{self.settings.runtime}/"):
-                _undone(self.kernel.host.delete, record.interpreter_mount)
+                self._tidy(record.interpreter_mount)
         if record.table is not None:
             self.kernel.firewall.remove(record.table)
             self.lines.append(f"Removed: the firewall table {record.table}")
@@ -300,10 +303,10 @@ class _Undo:
     def _store(self) -> None:
         record, host = self.record, self.kernel.host
         # This program has the store open itself; no container runs, so nobody else of ours does.
-        if record.mounted_store and _undone(self._detach, self.settings.store):
+        if record.mounted_store and self._has_store() and _undone(self._detach, self.settings.store):
             self.lines.append(f"Unmounted: {self.settings.store}")
         if record.made_store_directory:
-            _undone(host.delete, self.settings.store)
+            self._tidy(self.settings.store)
         if self.delete_data and record.backing_file is not None:
             if _undone(host.delete, record.backing_file):
                 self.lines.append(f"Removed: {record.backing_file}")
@@ -312,7 +315,14 @@ class _Undo:
     def _forget(self) -> None:
         harmless(self.kernel.state.remove, KEY)
         for directory in (f"{self.settings.state}/host", self.settings.state, self.settings.runtime):
-            _undone(self.kernel.host.delete, directory)
+            self._tidy(directory)
+
+    def _tidy(self, path: str) -> None:
+        """Delete what was made to hold something; what others use, or mount, stays theirs."""
+        try:
+            _undone(self.kernel.host.delete, path)
+        except Busy:
+            return
 
 
 def _undone(step: Callable[[str], None], subject: str) -> bool:

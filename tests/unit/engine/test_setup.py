@@ -1,16 +1,35 @@
 from __future__ import annotations
 
+import errno
+from collections.abc import Callable
+from typing import TypeVar
+
 import pytest
 
 from bocker.core.addresses import parse_subnet
-from bocker.core.errors import BockerError, HostNotReady, NotPrivileged
+from bocker.core.errors import BockerError, HostNotReady, NotPrivileged, OperationFailed
 from bocker.core.settings import Settings
 from bocker.engine import setup
-from bocker.fakes import Crashed
-from bocker.fakes.faults import CrashAt, DoButReportFailure, RefuseCall
+from bocker.fakes import Crashed, files
+from bocker.fakes.errors import Refused
+from bocker.fakes.faults import Call, CrashAt, DoButReportFailure, Gate, RefuseCall
+from bocker.fakes.state import DIRECTORY, Entry, MountRow, Place, State
 from tests.unit.engine.bench import Bench, Screen
 
+T = TypeVar("T")
 SMALL = 200_000_000
+
+
+class RefuseOperation(Gate):
+    """Refuses every call of one operation."""
+
+    def __init__(self, operation: str, number: int) -> None:
+        self.operation, self.number = operation, number
+
+    def around(self, call: Call, act: Callable[[], T], refuse: Callable[[], None]) -> T:
+        if call.operation == self.operation:
+            raise Refused(self.number)
+        return act()
 
 
 def bare(**world: object) -> Bench:
@@ -189,6 +208,74 @@ def test_W13_a_store_on_another_file_system_is_said() -> None:
     bench = Bench(settings=Settings(store="/"), ready=False)
     with pytest.raises(HostNotReady, match="/ is a ext4 file system, not btrfs"):
         bench.setup()
+
+
+def mount_tmpfs(bench: Bench, path: str) -> None:
+    """Mount something of a person's own."""
+
+    def mounted(state: State) -> State:
+        state, filesystem = files.add_filesystem(files.make_directories(state, path), "tmpfs", path, Entry(DIRECTORY))
+        return files.add_mount(state, MountRow(path, Place(filesystem.top, ""), "tmpfs", "tmpfs", ("rw",)))
+
+    bench.world.change("test.mount", path, mounted)
+
+
+def test_setup_says_what_to_do_where_another_file_system_is_mounted() -> None:
+    """`bocker setup` itself is no help there: it is what refuses."""
+    bench = bare()
+    mount_tmpfs(bench, "/var/bocker")
+    with pytest.raises(HostNotReady, match="/var/bocker is a tmpfs file system, not btrfs") as caught:
+        bench.setup(size_bytes=SMALL)
+    assert caught.value.hint == "unmount it, or choose another place with BOCKER_STORE"
+    with pytest.raises(HostNotReady) as caught:
+        bench.run("true")
+    assert caught.value.hint == "unmount it, or choose another place with BOCKER_STORE"
+
+
+def test_setup_says_what_to_do_where_a_link_has_the_bridges_name() -> None:
+    bench = Bench(settings=Settings(bridge="lo"), ready=False)
+    with pytest.raises(HostNotReady, match="lo is a loopback link, no bridge") as caught:
+        bench.setup(size_bytes=SMALL)
+    assert caught.value.hint == "delete that link, or choose another name with BOCKER_BRIDGE"
+
+
+def test_setup_says_what_to_do_where_there_are_no_control_groups() -> None:
+    with pytest.raises(HostNotReady) as caught:
+        bare(cgroup_version=0).setup(size_bytes=SMALL)
+    assert caught.value.hint == "mount them at /sys/fs/cgroup"
+
+
+@pytest.mark.parametrize("place", ["state", "runtime", "store"])
+def test_undo_leaves_a_directory_that_is_in_use_and_takes_back_the_rest(place: str) -> None:
+    """A person's own mount point can't be deleted; that is no reason to keep the bridge."""
+    bench = bare()
+    path = getattr(bench.settings, place)
+    if place != "store":
+        mount_tmpfs(bench, path)
+    before = on_the_host(bench)
+    bench.setup(size_bytes=SMALL)
+    if place == "store":
+        bench.kernel.host.unmount(path)
+        mount_tmpfs(bench, path)
+    undo(bench, delete_data=True)
+    mount = bench.kernel.host.mount_at(path)
+    assert mount is not None
+    assert mount.kind == "tmpfs"
+    assert [line for line in new_on_the_host(bench, before) if path.lstrip("/") not in line] == []
+    assert undo(bench, delete_data=True) == ()
+
+
+def test_what_fails_while_the_host_is_set_up_is_said_and_not_that_it_is_not_set_up() -> None:
+    """Other commands look at the store first, which is not there yet, or not any more."""
+    bench = bare()
+    bench.kernel.gate = RefuseOperation("host.mount_image", errno.EINVAL)
+    with pytest.raises(OperationFailed, match=r"Setting the host up failed: .*\(host\.mount_image"):
+        bench.setup(size_bytes=SMALL)
+    bench.kernel.gate = Gate()
+    bench.setup(size_bytes=SMALL)
+    bench.kernel.gate = RefuseOperation("cgroups.remove_parent", errno.EBUSY)
+    with pytest.raises(OperationFailed, match=r"Taking the set-up back failed: it is in use \(cgroups"):
+        undo(bench)
 
 
 def test_who_is_not_root_is_told_so() -> None:
