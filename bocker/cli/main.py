@@ -86,7 +86,7 @@ def main(
         given = parse_globals(argv)
         debug = given.debug
         verb = find(given.rest[0]) if given.rest else None
-        return _dispatch(given, verb, dict(environ or os.environ), kernel_factory, installed)
+        return _dispatch(given, verb, os.environ if environ is None else environ, kernel_factory, installed)
     except BaseException as error:
         if debug:
             _show_traceback()
@@ -104,7 +104,7 @@ def console_script() -> NoReturn:
 
 
 def _dispatch(
-    given: Globals, verb: Verb | None, environ: dict[str, str], factory: KernelFactory | None, installed: bool
+    given: Globals, verb: Verb | None, environ: Mapping[str, str], factory: KernelFactory | None, installed: bool
 ) -> int:
     if given.version:
         from bocker import __version__

@@ -138,7 +138,6 @@ def _started(job: _Job, container: ContainerId) -> tuple[ContainerRecord, Proces
             if record is None:
                 return None
             undo.push_journal(job.kernel.records.remove, store.container_key(container))
-            remember(job.kernel, store.CONTAINERS, container)
             started = _start(job, container, record, undo)
             undo.commit()
             return started
@@ -188,9 +187,11 @@ def _start(
         job.settings, container, job.words, job.addressing, request.limits, job.host, request.standard_input
     )
     undo.act(lambda: kernel.cgroups.create(spec.group), kernel.cgroups.remove, spec.group)
-    kernel.cgroups.limit(spec.group, spec.limits, spec.device_rules)
     process = kernel.processes.create(spec)
     undo.push(kernel.processes.discard, process)
+    # From here on the child builds its network; what does not need it is done meanwhile.
+    kernel.cgroups.limit(spec.group, spec.limits, spec.device_rules)
+    remember(kernel, store.CONTAINERS, container)
     root = str(container)
     undo.act(lambda: kernel.storage.snapshot(str(job.image), root), store.delete_subvolume, kernel, root)
     name = addresses.namespace_of(container)

@@ -139,7 +139,7 @@ COMMANDS = [
     Command("run", with_container, lambda bench: bench.run("probe", "echo", "hi"), 36),
     Command("run --rm", with_container, lambda bench: bench.run("probe", "echo", "hi", remove_on_exit=True), 38),
     Command("run --name", with_container, lambda bench: bench.run("probe", "echo", "hi", name="db"), 39),
-    Command("run with leftovers", with_leftovers, lambda bench: bench.run("probe", "echo", "hi"), 67),
+    Command("run with leftovers", with_leftovers, lambda bench: bench.run("probe", "echo", "hi"), 66),
     Command("exec", with_container, while_it_runs(lambda bench: bench.execute("live", "probe", "echo", "hi")), 10),
     Command("commit", with_container, lambda bench: bench.commit("web", "app"), 25),
     Command("commit onto", with_two_images, lambda bench: bench.commit("web", "app"), 19),
