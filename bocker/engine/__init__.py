@@ -13,7 +13,7 @@ nothing, as `run` and `exec` pay for each module.
     logs.logs(kernel, settings, LogsRequest(...), console) -> None
     listing.containers(kernel, settings) -> tuple[ContainerRecord, ...]     ascending ids
     listing.images(kernel, settings) -> tuple[ImageSummary, ...]            ascending ids
-    images.init(kernel, settings, directory, tag=None) -> ImageId
+    images.init(kernel, settings, directory, tag=None, source=None) -> ImageId
     images.commit(kernel, settings, container, target) -> Committed(image, replaced)
         `replaced`: print `Removed: IMAGE` before `Created: IMAGE`.
     removal.remove(kernel, settings, references, force=False) -> tuple[Removal, ...]

@@ -36,21 +36,28 @@ class Committed(Value):
     replaced: bool
 
 
-def init(kernel: Kernel, settings: Settings, directory: str, tag: str | None = None) -> ImageId:
+def init(
+    kernel: Kernel, settings: Settings, directory: str, tag: str | None = None, source: str | None = None
+) -> ImageId:
     """Make an image of a directory (an absolute path) and return its id.
 
-    A tag that another image has moves to the new one. Raise NoSuchDirectory, InvalidValue for the
+    source: the same directory in a person's words, which are shown. A tag that another image has
+    moves to the new one. Raise NoSuchDirectory, InvalidValue for the
     tag, PoolFull; then there is no image.
     """
     wanted = None if tag is None else parse_tag(tag)
-    with Doing(kernel, settings, f"Making an image of '{directory}'"):
+    shown = directory if source is None else source
+    with Doing(kernel, settings, f"Making an image of '{shown}'"):
         store.check_format(kernel, settings)
 
         def fill(aside: str) -> None:
             kernel.storage.create(aside)
-            _copy(kernel, settings, directory, aside)
+            try:
+                kernel.host.copy_tree(directory, f"{settings.store}/{aside}")
+            except (Missing, Invalid) as error:
+                raise NoSuchDirectory(shown) from error
 
-        return _new_image(kernel, fill, directory, wanted)
+        return _new_image(kernel, fill, shown, wanted)
 
 
 def commit(kernel: Kernel, settings: Settings, container: str, target: str) -> Committed:
@@ -180,13 +187,6 @@ def _take_tag(kernel: Kernel, tag: str, image: ImageId) -> None:
         resolve.give_up_tag(kernel, tag, image)
     except KernelError:
         return
-
-
-def _copy(kernel: Kernel, settings: Settings, directory: str, aside: str) -> None:
-    try:
-        kernel.host.copy_tree(directory, f"{settings.store}/{aside}")
-    except (Missing, Invalid) as error:
-        raise NoSuchDirectory(directory) from error
 
 
 def _uuid_of(kernel: Kernel, image: ImageId) -> str | None:

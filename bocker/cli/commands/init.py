@@ -16,12 +16,19 @@ if TYPE_CHECKING:
 def main(call: Call) -> int:
     """Make the image and print its id."""
     directory = call.arguments.words[0]
-    if not directory:
-        raise NoSuchDirectory(directory)
-    try:
-        place = os.path.join(os.getcwd(), directory)  # not normalized: `link/..` is where the kernel says
-        image = init(call.kernel, call.configuration.settings, place, call.value("tag"))
-    except NoSuchDirectory as error:
-        raise NoSuchDirectory(directory) from error
+    image = init(call.kernel, call.configuration.settings, _absolute(directory), call.value("tag"), source=directory)
     say(f"Created: {image}")
     return 0
+
+
+def _absolute(directory: str) -> str:
+    """Return the path from the root, not normalized: `link/..` is where the kernel says."""
+    if directory.startswith("/"):
+        return directory
+    try:
+        here = os.getcwd()
+    except OSError:  # it was deleted
+        here = ""
+    if not directory or not here:
+        raise NoSuchDirectory(directory)
+    return os.path.join(here, directory)

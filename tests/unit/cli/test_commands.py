@@ -50,6 +50,28 @@ def test_init_of_what_is_no_directory_names_it_as_typed(bocker):
     assert bocker("init", "") == (1, "", "No directory named '' exists\n")
 
 
+def test_init_shows_the_words_as_typed_and_finds_them_from_here(bocker, world, tmp_path, monkeypatch):
+    """The engine and the kernel know no working directory; a person need not know that."""
+    world.add_root_filesystem(f"{tmp_path}/roots/small")
+    monkeypatch.chdir(tmp_path)
+    code, out, err = bocker("init", "./roots/small")
+    assert (code, err) == (0, "")
+    assert bocker("images")[1].splitlines()[1:] == [f"{CREATED_IMAGE.fullmatch(out)[1]}\t\t./roots/small"]
+    world.set_free_bytes("/var/bocker", 0)
+    code, out, err = bocker("init", "./roots/small")
+    assert (code, out) == (1, "")
+    assert err.startswith("Making an image of './roots/small' failed: no space is left")
+
+
+def test_init_where_the_working_directory_is_gone_names_it_as_typed(bocker, monkeypatch):
+    def gone():
+        raise FileNotFoundError
+
+    monkeypatch.setattr(os, "getcwd", gone)
+    assert bocker("init", "rootfs") == (1, "", "No directory named 'rootfs' exists\n")
+    assert bocker("init", "/srv/rootfs")[0] == 0
+
+
 def test_a_script_sees_the_originals_columns(bocker, image):
     bocker("run", image, "/bin/echo", "hello")
     assert bocker("images") == (0, f"IMAGE_ID\t\tSOURCE\n{image}\t\t/srv/rootfs\n", "")
