@@ -10,7 +10,8 @@ from bocker.core.addresses import Subnet
 class Firewall(ABC):
     """Tables of nftables by name. Operations are idempotent, as the tools here answer in text only.
 
-    Raise Unsupported when the machine has no nftables, Denied.
+    Raise Unsupported when the machine has no nftables, Denied; Invalid for a name, of a table or a
+    bridge, that is empty or has other characters than ASCII letters, digits, `_`, `-` and `.`.
     """
 
     __slots__ = ()

@@ -72,8 +72,9 @@ class Processes(ABC):
         """Let the child go on until its program runs.
 
         Return the mount points that had to be made in the root file system because the image has
-        none, as paths inside it. Raise StepFailed with the step and the errno that the child met; the child is
-        reaped then, and the network of a container is gone or going.
+        none, as paths inside it; the directories above them that had to be made come before them.
+        Raise StepFailed with the step and the errno that the child met; the child is reaped then,
+        and the network of a container is gone or going.
         """
 
     @abstractmethod
@@ -82,8 +83,8 @@ class Processes(ABC):
         `timeout_s`.
 
         Exited comes once, and after all output that the program and its children wrote (what a
-        child that outlives an `exec` writes later is not waited for). The caller's standard input is passed on meanwhile where
-        the spec asks for it. After Exited the handle is closed: Missing.
+        child that outlives an `exec` writes later is not waited for). The caller's standard input
+        is passed on meanwhile where the spec asks for it. After Exited the handle is closed: Missing.
         """
 
     @abstractmethod
@@ -97,9 +98,9 @@ class Processes(ABC):
 
     @abstractmethod
     def signal(self, target: ProcessIdentity, number: int) -> None:
-        """Send a signal, to that process and to no other that got its number since. The first process of a container ignores
-        what it has no handler for, SIGKILL apart. Raise Missing when it is not running, Invalid
-        for no such signal."""
+        """Send a signal, to that process and to no other that got its number since. The first
+        process of a container ignores what it has no handler for, SIGKILL apart. Raise Missing when
+        it is not running, Invalid for no such signal."""
 
     @abstractmethod
     def alive(self, target: ProcessIdentity) -> bool:

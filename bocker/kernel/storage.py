@@ -24,8 +24,8 @@ class Storage(ABC):
     has as its root succeeds, so refusing that is the engine's own rule (kernel-facts, btrfs).
 
     Errors of every method: Missing when the store is not there, Unsupported when it is no btrfs,
-    Denied, ReadOnly when the file system is, Invalid for a name that is empty, `.`, `..` or holds a slash or NUL (EINVAL) or has
-    more than 255 bytes (ENAMETOOLONG).
+    Denied, ReadOnly when the file system is, Invalid for a name that is empty, `.`, `..` or holds a
+    slash or NUL (EINVAL) or has more than 255 bytes (ENAMETOOLONG).
     """
 
     __slots__ = ()
