@@ -32,6 +32,10 @@ STEP_EXECUTE = "execute"
 CREATE_STEPS = (STEP_CLONE, STEP_GROUP, STEP_NETWORK, STEP_HOSTNAME, STEP_SYSCTLS)
 RELEASE_STEPS = (STEP_ROOT, STEP_MOUNTS, STEP_PRIVILEGES, STEP_DIRECTORY, STEP_EXECUTE)
 
+GROUP_FILE = "/etc/group"
+GROUP_FILE_BYTES = 65_536  # a longer one is not read
+HIGHEST_GROUP = (1 << 32) - 2  # the number above means "none" to the kernel
+
 
 class Mount(Value):
     """A mount at `target`, an absolute path inside the container.
@@ -102,7 +106,8 @@ class Process(Value):
 
     args[0] is looked for in env's PATH when it has no slash. `capabilities` are names (`CHOWN`)
     for the bounding, permitted and effective sets; inheritable and ambient stay empty. `seccomp`
-    is the place of a filter program, None until the engine has one.
+    is the place of a filter program, None until the engine has one. `groups_from_image`: to
+    `groups`, add those that the container's own `GROUP_FILE` lists root in, when `uid` is root's.
     """
 
     args: tuple[str, ...]
@@ -115,6 +120,7 @@ class Process(Value):
     capabilities: tuple[str, ...] = ()
     no_new_privileges: bool = True
     seccomp: bytes | None = None
+    groups_from_image: bool = False
 
 
 class ContainerSpec(Value):
@@ -151,3 +157,13 @@ class ExecSpec(Value):
     group: str
     process: Process
     standard_input: bool = False
+
+
+def groups_of_root(content: bytes) -> tuple[int, ...]:
+    """Return the groups that list `root` as a member, group(5); lines that make no sense are passed over."""
+    found = []
+    for line in content.split(b"\n"):
+        fields = line.split(b":") if b"root" in line else ()
+        if len(fields) == 4 and b"root" in fields[3].split(b",") and fields[2].isdigit() and len(fields[2]) <= 10:
+            found.append(int(fields[2]))
+    return tuple(number for number in found if number <= HIGHEST_GROUP)

@@ -156,6 +156,7 @@ def process(container: ContainerId, words: tuple[str, ...], layout: Layout) -> P
         args=words,
         env=(PATH, f"HOSTNAME={hostname_of(container)}", HOME),
         groups=ROOT_GROUPS,
+        groups_from_image=True,
         capabilities=capabilities(layout),
     )
 

@@ -153,7 +153,7 @@ def _release_steps(row: ProcessRow, made: list[str]) -> tuple[ChildStep, ...]:
     assert spec is not None
     namespace = row.namespaces[plan.MOUNT]
     last: tuple[ChildStep, ...] = (
-        (plan.STEP_PRIVILEGES, lambda now: check_privileges(now, namespace, spec)),
+        (plan.STEP_PRIVILEGES, lambda now: drop_privileges(now, row.pid, spec)),
         (plan.STEP_DIRECTORY, lambda now: check_directory(now, namespace, spec.process.cwd)),
         (plan.STEP_EXECUTE, lambda now: execute(now, row.pid, spec.process)),
     )
@@ -358,14 +358,29 @@ def _is_there(state: State, namespace: int, path: str) -> bool:
         return False
 
 
-def check_privileges(state: State, namespace: int, spec: ContainerSpec | ExecSpec) -> State:
-    """Set descriptors, capabilities and ids. Without the caller's input there must be a true
+def drop_privileges(state: State, pid: int, spec: ContainerSpec | ExecSpec) -> State:
+    """Set descriptors, groups, capabilities and ids. Without the caller's input there must be a true
     `/dev/null`; a name that is no capability is refused."""
+    row = state.processes[pid]
+    namespace = row.namespaces[plan.MOUNT]
     if not spec.standard_input and files.existing(state, "/dev/null", namespace, follow=False)[1].device != NULL:
         raise Refused(errno.ENODEV, "/dev/null")
     if not CAPABILITIES.issuperset(spec.process.capabilities):
         raise Refused(errno.EINVAL)
-    return state
+    return put_process(state, attrs.evolve(row, groups=groups_of(state, namespace, spec.process)))
+
+
+def groups_of(state: State, namespace: int, process: Process) -> tuple[int, ...]:
+    """Return the groups of a program, those that the image's group(5) lists root in among them."""
+    if not process.groups_from_image or process.uid:
+        return process.groups
+    try:
+        entry = files.existing(state, plan.GROUP_FILE, namespace, follow=False)[1]
+    except Refused:
+        return process.groups
+    is_read = entry.kind == FILE and len(entry.content) <= plan.GROUP_FILE_BYTES
+    listed = plan.groups_of_root(entry.content) if is_read else ()
+    return tuple(dict.fromkeys((*process.groups, *listed)))
 
 
 def check_directory(state: State, namespace: int, path: str) -> State:

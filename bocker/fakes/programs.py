@@ -3,7 +3,7 @@
     probe VERB ARGS [, VERB ARGS]...
 
 `exit N`, `echo TEXT`, `error TEXT`, `sleep SECONDS`, `eat BYTES`, `write PATH TEXT`, `read PATH`,
-`cat`, `env`, `trap N CODE`, `ignore N`, `fork VERBS | VERBS` (a child in the background does what
+`cat`, `env`, `groups`, `trap N CODE`, `ignore N`, `fork VERBS | VERBS` (a child in the background does what
 is before the bar, the process itself goes on behind it). The probe script of the system tests
 understands the same. A few programs that every image has are the verb of the same name.
 """
@@ -252,6 +252,11 @@ def _env(state: State, row: ProcessRow, args: tuple[str, ...]) -> State:
     return write_output(state, row, STDOUT, b"".join(_encoded((line,)) for line in environment_of(row)))
 
 
+def _groups(state: State, row: ProcessRow, args: tuple[str, ...]) -> State:
+    del args
+    return write_output(state, row, STDOUT, _encoded(tuple(map(str, sorted(row.groups)))))
+
+
 def _trap(state: State, row: ProcessRow, args: tuple[str, ...]) -> State:
     handlers = with_row(row.handlers, int(args[0]), int(args[1]))
     return put_process(state, attrs.evolve(row, handlers=handlers, ignored=row.ignored - {int(args[0])}))
@@ -282,6 +287,7 @@ VERBS: dict[str, Callable[[State, ProcessRow, tuple[str, ...]], State]] = {
     "read": _read,
     "cat": _cat,
     "env": _env,
+    "groups": _groups,
     "trap": _trap,
     "ignore": _ignore,
     "fork": _fork,

@@ -174,7 +174,7 @@ class ProcessRow:
     its program will do yet, `wakes_ns` when it goes on. `handlers` maps a signal to the exit code
     that it leads to. `failed` is the step and the errno that a child met before its release.
     `handle` is what its parent holds, `output` the handle that its output goes to. `root` is the
-    path of its root directory in its mount namespace: chroot(2).
+    path of its root directory in its mount namespace: chroot(2). `groups` are its supplementary ones.
     """
 
     pid: int
@@ -190,6 +190,7 @@ class ProcessRow:
     failed: tuple[str, int] | None = None
     root: str = "/"
     program: str = ""
+    groups: tuple[int, ...] = ()
     verbs: tuple[tuple[str, ...], ...] = ()
     wakes_ns: int | None = None
     handlers: Mapping[int, int] = attrs.field(factory=dict)

@@ -164,7 +164,7 @@ def _drop_privileges(process: Process) -> None:
     os.umask(process.umask)
     if process.no_new_privileges:
         k.prctl(k.PR_SET_NO_NEW_PRIVS, 1)
-    os.setgroups(process.groups)
+    os.setgroups(_groups(process))
     os.setresgid(process.gid, process.gid, process.gid)
     mask = capabilities.mask_of(process.capabilities)
     if process.uid:
@@ -172,6 +172,23 @@ def _drop_privileges(process: Process) -> None:
         os.setresuid(process.uid, process.uid, process.uid)
         k.prctl(k.PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of uid has cleared it
     capabilities.limit_to(mask)
+
+
+def _groups(process: Process) -> tuple[int, ...]:
+    """Return the program's groups, those of the image's file among them: a plain file, opened in the
+    image's own root without waiting for anybody; what else is there, or is too long, lists nobody."""
+    if not process.groups_from_image or process.uid:
+        return process.groups
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+    try:
+        descriptor = k.openat2(k.AT_FDCWD, words.GROUP_FILE.encode(), flags, k.RESOLVE_NO_MAGICLINKS)
+    except OSError:
+        return process.groups
+    is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    content = os.read(descriptor, words.GROUP_FILE_BYTES + 1) if is_file else b""
+    os.close(descriptor)
+    listed = words.groups_of_root(content) if len(content) <= words.GROUP_FILE_BYTES else ()
+    return tuple(dict.fromkeys((*process.groups, *listed)))
 
 
 def _reset_signals() -> None:

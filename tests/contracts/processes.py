@@ -60,6 +60,21 @@ PROGRAMS = [
     ("/etc/hosts", errno.EACCES),
 ]
 
+WHEEL = b"wheel:x:10:root\n"
+GROUP_FILES = [
+    (b"", b"0 3\n"),
+    (b"root:x:0:\nbin:x:1:root,daemon\n" + WHEEL, b"0 1 3 10\n"),
+    (WHEEL.rstrip() + b"\n" + WHEEL + b"root:x:0:root\nadm:x:4:daemon,root", b"0 3 4 10\n"),
+    (b"a:x:5:rooter\nroot:x:6:\nb:x:7:groot,a\n#c:x:8:toor\n", b"0 3\n"),
+    (
+        b"root\n:::\n::root:root\na:x::root\na:9:root\na:x:-1:root\na:x:4294967295:root\n\xff\0:x:4294967294:root\n",
+        b"0 3 4294967294\n",
+    ),
+    (b"a:x:" + b"9" * 5000 + b":root\n" + WHEEL, b"0 3 10\n"),
+    (WHEEL + b"#" * (plan.GROUP_FILE_BYTES - len(WHEEL)), b"0 3 10\n"),
+    (WHEEL + b"#" * plan.GROUP_FILE_BYTES, b"0 3\n"),
+]
+
 
 class ProcessesContract:
     @pytest.fixture
@@ -239,6 +254,49 @@ class ProcessesContract:
         member = containers.execute(first, "read", "/tmp/note", ",", *SLEEPER)
         wait_for_output(kernel, member, b"helloready")
         assert {first.identity.pid, member.identity.pid} <= set(kernel.cgroups.members("ps_42002"))
+
+    @pytest.mark.parametrize(("content", "groups"), GROUP_FILES)
+    def test_the_image_can_say_which_groups_root_is_in(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab, content: bytes, groups: bytes
+    ) -> None:
+        """Those that list it as a member, once, beside those of the plan; what makes no sense is passed over."""
+        spec = containers.spec(process=program("groups", groups=(0, 3), groups_from_image=True))
+        lab.write_file(f"{settings.store}/{spec.name}/etc/group", content)
+        process = containers.create(spec)
+        kernel.processes.release(process)
+        assert finish(kernel, process) == (groups, b"", Exited(0, None))
+
+    def test_the_images_groups_count_only_where_that_is_planned_and_for_root(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
+    ) -> None:
+        """Of a member as of the first process."""
+        spec = containers.spec(*SLEEPER, process=program(*SLEEPER))
+        lab.write_file(f"{settings.store}/{spec.name}/etc/group", b"wheel:x:10:root\n")
+        first = containers.create(spec)
+        kernel.processes.release(first)
+        for changes, groups in (({}, b"3\n"), ({"groups_from_image": True}, b"3 10\n")):
+            member = containers.execute(first, process=program("groups", groups=(3,), **changes))
+            assert finish(kernel, member)[0] == groups
+        other = program("groups", groups=(3,), groups_from_image=True, uid=1, capabilities=())
+        assert finish(kernel, containers.execute(first, process=other))[0] == b"3\n"
+
+    @pytest.mark.parametrize("kind", ["nothing", "directory", "link"])
+    def test_groups_are_read_from_a_plain_file_only(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab, kind: str
+    ) -> None:
+        """No link is followed there; without the file there are no groups but the plan's."""
+        spec = containers.spec(process=program("groups", groups=(3,), groups_from_image=True))
+        path = f"{settings.store}/{spec.name}/etc/group"
+        if lab.exists(path):
+            kernel.host.delete(path)
+        if kind == "directory":
+            lab.make_directory(path)
+        if kind == "link":
+            lab.write_file(f"{path}s", b"wheel:x:10:root\n")
+            lab.make_link(path, "groups")
+        process = containers.create(spec)
+        kernel.processes.release(process)
+        assert finish(kernel, process)[0] == b"3\n"
 
     def test_a_member_ends_without_its_container(self, kernel: Kernel, containers: Containers) -> None:
         """Its exit code is its own."""

@@ -92,6 +92,19 @@ def test_S4_S5_control_groups_are_read_only(bocker, image):
     assert shell(bocker, image, script).out == ""
 
 
+def test_root_is_in_the_groups_that_the_image_says(bocker, make_image, running, busybox_root, tmp_path):
+    """As in docker, of `exec` as well; a FIFO in the file's place keeps us not waiting."""
+    root = tmp_path / "root"
+    shutil.copytree(busybox_root, root, symlinks=True)
+    (root / "etc/group").write_text("root:x:0:\nwheel:x:10:daemon,root\naudio:x:29:daemon\n")
+    image = make_image(root)
+    assert bocker("run", "--rm", image, "/bin/probe", "groups").out == "0 10\n"
+    assert bocker("exec", running(image), "/bin/probe", "groups").out == "0 10\n"
+    (root / "etc/group").unlink()
+    os.mkfifo(root / "etc/group")
+    assert bocker("run", "--rm", make_image(root), "/bin/probe", "groups").out == "0\n"
+
+
 def test_S5_the_container_sees_itself_as_the_root_of_its_groups(bocker, image):
     """The cgroup namespace hides where the group lies, and all other groups."""
     groups = shell(bocker, image, "cat /proc/self/cgroup").out

@@ -82,6 +82,10 @@ def test_S2_the_rights_are_dockers_and_no_more() -> None:
     assert spec().process.no_new_privileges
 
 
+def test_root_is_in_the_groups_that_the_image_says() -> None:
+    assert (spec().process.groups, spec().process.groups_from_image) == ((0,), True)
+
+
 def test_S3_without_device_rules_no_device_is_made() -> None:
     assert "MKNOD" not in spec(V2).process.capabilities
     assert len(spec(V2).process.capabilities) == 13
