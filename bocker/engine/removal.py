@@ -10,6 +10,7 @@ from bocker.core.errors import BockerError, NoSuchObject, OperationFailed, Still
 from bocker.core.ids import ContainerId, ImageId
 from bocker.core.value import Value
 from bocker.engine import resolve, store
+from bocker.engine.burial import bury
 from bocker.engine.failures import Doing
 from bocker.engine.relay import SIGKILL
 from bocker.kernel.errors import AlreadyExists, Busy, Missing
@@ -136,8 +137,6 @@ def _remove_container(kernel: Kernel, container: ContainerId, reference: str, fo
                 return  # it was to go on its end, and it has ended
             raise NoSuchObject(reference) from None
         if record.state in lifecycle.UNFINISHED:
-            from bocker.engine.repair import bury
-
             record = bury(kernel, record)
         lifecycle.after(record.id, record.state, lifecycle.REMOVE)
         destroy(kernel, container, record.name)

@@ -12,9 +12,9 @@ from bocker.core.errors import Damaged
 from bocker.core.ids import ContainerId, ImageId
 from bocker.core.model import ContainerRecord, ImageTags
 from bocker.engine import resolve, store
+from bocker.engine.burial import bury
 from bocker.engine.failures import Doing
 from bocker.engine.images import aside_of
-from bocker.engine.relay import SIGKILL
 from bocker.engine.removal import destroy, gone_of, harmless
 from bocker.kernel.errors import Busy, Invalid, KernelError, Missing, Unsupported
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 # A link goes some milliseconds after its namespace (kernel-facts, "delete a named namespace").
 LINKS_GO_S = 0.2
-GROUP_EMPTIES_S = 0.02
-GROUP_ROUNDS = 50
 
 
 def reconcile(kernel: Kernel, record: ContainerRecord) -> ContainerRecord | None:
@@ -50,21 +48,6 @@ def reconcile(kernel: Kernel, record: ContainerRecord) -> ContainerRecord | None
         except Missing:
             return None
         return bury(kernel, current) if current.state in lifecycle.UNFINISHED else current
-
-
-def bury(kernel: Kernel, record: ContainerRecord) -> ContainerRecord:
-    """Write down that a container is dead and give up its group and name. The caller holds its lock.
-
-    What can't be done now (a read-only disk) is left to `cleanup`: dead it is in any case.
-    """
-    if record.process is not None:
-        _quietly(kernel.processes.signal, record.process, SIGKILL)
-    state = lifecycle.after(record.id, record.state, lifecycle.LOSE)
-    dead = record.replace(state=state, finished_ns=kernel.ambient.now_ns())
-    _quietly(store.save_container, kernel, dead)
-    _quietly(kernel.namespaces.remove, addresses.namespace_of(store.id_of(record)))
-    _quietly(_remove_group, kernel, record.id)
-    return dead
 
 
 def cleanup(kernel: Kernel, settings: Settings) -> tuple[str, ...]:
@@ -265,20 +248,3 @@ def _repeated(words: Iterable[str]) -> tuple[str, ...]:
     for word in words:
         counts[word] = counts.get(word, 0) + 1
     return tuple(word for word, count in counts.items() if count > 1)
-
-
-def _remove_group(kernel: Kernel, name: str) -> None:
-    """Remove a group whose processes have just been killed."""
-    for _ in range(GROUP_ROUNDS):
-        try:
-            return kernel.cgroups.remove(name)
-        except Busy:
-            kernel.ambient.sleep(GROUP_EMPTIES_S)
-    return kernel.cgroups.remove(name)
-
-
-def _quietly(step: Callable[..., object], *arguments: object) -> None:
-    try:
-        step(*arguments)
-    except KernelError:
-        return

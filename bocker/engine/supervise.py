@@ -91,6 +91,6 @@ def _oom_kills(kernel: Kernel, group: str) -> int:
 
 
 def _lose(kernel: Kernel, record: ContainerRecord) -> None:
-    from bocker.engine.repair import bury
+    from bocker.engine.burial import bury
 
     bury(kernel, record)
