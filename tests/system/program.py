@@ -14,8 +14,8 @@ import pytest
 from tests.system import sandbox
 
 APPLETS = (
-    "sh true false echo cat ls sleep mount umount mkdir rm id ps env ip mknod dd chroot dmesg find head od touch chmod chown "
-    "readlink kill hostname ping stat printf wc sync seq"
+    "sh true false echo cat ls sleep mount umount mkdir rm id ps env ip mknod dd chroot dmesg find head od touch chmod "
+    "chown readlink kill hostname ping stat printf wc sync seq"
 ).split()
 TIMEOUT_S = 60
 FORWARDING = "/proc/sys/net/ipv4/ip_forward"
@@ -53,7 +53,9 @@ class Bocker:
             pytest.fail(f"bocker {' '.join(words)} did not end: {out!r} {err!r}")
         return Result(process.returncode, out, err)
 
-    def start(self, *words: str, environment: dict[str, str] | None = None, **options: object) -> subprocess.Popen[bytes]:
+    def start(
+        self, *words: str, environment: dict[str, str] | None = None, **options: object
+    ) -> subprocess.Popen[bytes]:
         """Start a command and return it running."""
         options.setdefault("stdin", subprocess.DEVNULL)
         options.setdefault("stdout", subprocess.PIPE)

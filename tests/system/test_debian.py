@@ -21,7 +21,20 @@ def debian_root(tmp_path_factory) -> Path:
     tarball = os.environ["BOCKER_TEST_DEBIAN"]
     root = tmp_path_factory.mktemp("debian") / "root"
     root.mkdir()
-    subprocess.run(["tar", "--extract", "--xattrs", "--xattrs-include=*", "--numeric-owner", "--file", tarball, "--directory", root], check=True)
+    subprocess.run(
+        [
+            "tar",
+            "--extract",
+            "--xattrs",
+            "--xattrs-include=*",
+            "--numeric-owner",
+            "--file",
+            tarball,
+            "--directory",
+            root,
+        ],
+        check=True,
+    )
     return root
 
 
@@ -44,9 +57,17 @@ def test_the_container_sees_what_the_image_holds(bocker, debian, settings):
         for path in (b"", b"/etc", *LAID_OVER, *MOUNTED):
             tree.pop(path, None)
     assert container_tree == image_tree
-    script = "cd / && find . -xdev -type f ! -path './etc/host*' ! -path './etc/resolv.conf' -print0 | sort -z | xargs -0 sha256sum | sha256sum"
+    script = (
+        "cd / && find . -xdev -type f ! -path './etc/host*' ! -path './etc/resolv.conf' -print0"
+        " | sort -z | xargs -0 sha256sum | sha256sum"
+    )
     inside = bocker("run", "--rm", debian, "/bin/sh", "-c", script)
-    outside = subprocess.run(["/bin/sh", "-c", script.replace("cd /", f"cd {settings.store}/{debian}")], capture_output=True, text=True, check=True)
+    outside = subprocess.run(
+        ["/bin/sh", "-c", script.replace("cd /", f"cd {settings.store}/{debian}")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert inside.out == outside.stdout
     bocker("rm", "seen")
 
@@ -54,14 +75,24 @@ def test_the_container_sees_what_the_image_holds(bocker, debian, settings):
 def test_dpkg_perl_and_the_shell(bocker, debian):
     """Programs of a real distribution find what they expect."""
     assert "ii  dpkg" in bocker("run", "--rm", debian, "dpkg", "-l", "dpkg").out
-    assert bocker("run", "--rm", debian, "perl", "-e", "print 6 * 7, qq(\\n); print getpwuid($<) . qq(\\n)").out == "42\nroot\n"
-    assert bocker("run", "--rm", debian, "bash", "-c", "echo ${BASH_VERSION%%.*}; id -un; ls -d /dev/fd/0 <&0").out.splitlines()[1] == "root"
+    assert (
+        bocker("run", "--rm", debian, "perl", "-e", "print 6 * 7, qq(\\n); print getpwuid($<) . qq(\\n)").out
+        == "42\nroot\n"
+    )
+    assert (
+        bocker(
+            "run", "--rm", debian, "bash", "-c", "echo ${BASH_VERSION%%.*}; id -un; ls -d /dev/fd/0 <&0"
+        ).out.splitlines()[1]
+        == "root"
+    )
     assert bocker("run", "--rm", debian, "su", "-s", "/bin/sh", "nobody", "-c", "id -un").out == "nobody\n"
 
 
 def test_apt_installs_from_a_local_folder_and_commit_keeps_it(bocker, debian):
     """apt drops to a user of its own, dpkg unpacks and configures; the image has it then."""
-    installed = bocker("run", "--name", "apt", debian, "/bin/sh", "-c", "apt-get install -y -q /srv/packages/hello_*.deb")
+    installed = bocker(
+        "run", "--name", "apt", debian, "/bin/sh", "-c", "apt-get install -y -q /srv/packages/hello_*.deb"
+    )
     assert installed.code == 0, installed
     made = bocker.created("commit", "apt", "hello:1")
     assert bocker("run", "--rm", "hello:1", "hello").out == "Hello, world!\n"

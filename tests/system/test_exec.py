@@ -19,7 +19,9 @@ def test_it_enters_everything(bocker, image, running):
 def test_words_code_and_streams(bocker, image, running):
     """As `run`: byte for byte, the code passes, the streams stay apart."""
     name = running(image)
-    assert bocker("exec", name, "/bin/busybox", "printf", "[%s]", "a  b", "$HOME", "\udcff").out == "[a  b][$HOME][\udcff]"
+    assert (
+        bocker("exec", name, "/bin/busybox", "printf", "[%s]", "a  b", "$HOME", "\udcff").out == "[a  b][$HOME][\udcff]"
+    )
     result = bocker("exec", name, "/bin/sh", "-c", "echo out; echo err >&2; exit 7")
     assert (result.code, result.out, result.err) == (7, "out\n", "err\n")
     assert bocker("exec", name, "echo a; echo b").out == "a\nb\n"
@@ -63,7 +65,9 @@ def test_X3_a_command_that_names_another_container_changes_nothing(bocker, image
 def test_signals_reach_the_process(bocker, image, running, start, number):
     """A handler in the exec'd program decides."""
     name = running(image)
-    process = start("exec", name, "/bin/probe", "trap", str(int(number)), "43", ",", "echo", "ready", ",", "sleep", "60")
+    process = start(
+        "exec", name, "/bin/probe", "trap", str(int(number)), "43", ",", "echo", "ready", ",", "sleep", "60"
+    )
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(number)
     assert process.wait(10) == 43

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.system.trees import awkward_tree, attributes
+from tests.system.trees import attributes, awkward_tree
 
 
 def test_init_keeps_every_attribute(bocker, make_image, tmp_path, settings):
@@ -61,7 +61,10 @@ def test_commit_makes_and_replaces(bocker, image, settings):
         assert bocker("rm", name).code == 0
 
 
-@pytest.mark.parametrize("words", [["..", "IMG"], [".", "IMG"], ["path", "IMG"], ["5", "IMG"], ["ps_.*", "IMG"], ["IMG", "IMG"], ["none", "IMG"]])
+@pytest.mark.parametrize(
+    "words",
+    [["..", "IMG"], [".", "IMG"], ["path", "IMG"], ["5", "IMG"], ["ps_.*", "IMG"], ["IMG", "IMG"], ["none", "IMG"]],
+)
 def test_commit_of_what_is_no_container_changes_nothing(bocker, image, settings, words):
     """D4, D5, D8: the image is as it was."""
     before = attributes(f"{settings.store}/{image}")

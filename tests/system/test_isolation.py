@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -41,11 +42,15 @@ def test_S2_exec_has_no_more_than_the_first_process(bocker, image, running):
     for field in ("CapBnd", "CapEff", "CapPrm", "CapInh", "CapAmb", "NoNewPrivs"):
         first = bocker("exec", name, "/bin/cat", "/proc/1/status").out
         assert status_field(own, field) == status_field(first, field), field
-    script = "for n in net mnt uts ipc pid cgroup; do [ $(readlink /proc/self/ns/$n) = $(readlink /proc/1/ns/$n) ] || echo $n; done"
+    script = (
+        "for n in net mnt uts ipc pid cgroup; do "
+        "[ $(readlink /proc/self/ns/$n) = $(readlink /proc/1/ns/$n) ] || echo $n; done"
+    )
     assert bocker("exec", name, "/bin/sh", "-c", script).out == ""
-    assert bocker("exec", name, "/bin/sh", "-c", "cat /proc/self/cgroup").out == bocker(
-        "exec", name, "/bin/sh", "-c", "cat /proc/1/cgroup"
-    ).out
+    assert (
+        bocker("exec", name, "/bin/sh", "-c", "cat /proc/self/cgroup").out
+        == bocker("exec", name, "/bin/sh", "-c", "cat /proc/1/cgroup").out
+    )
 
 
 def test_S1_the_classic_chroot_escape_stays_inside(bocker, image, tmp_path):
@@ -72,14 +77,22 @@ def test_S1_the_old_root_is_not_mounted_anywhere(bocker, image):
 
 def test_S3_a_node_for_the_hosts_disk_can_not_be_used(bocker, image):
     """mknod may work, as in docker; opening what it made does not."""
-    result = shell(bocker, image, "mknod /disk b 254 0; dd if=/disk of=/dev/null bs=512 count=1; mknod /dev/disk b 254 0; dd if=/dev/disk of=/dev/null count=1")
+    result = shell(
+        bocker,
+        image,
+        "mknod /disk b 254 0; dd if=/disk of=/dev/null bs=512 count=1; "
+        "mknod /dev/disk b 254 0; dd if=/dev/disk of=/dev/null count=1",
+    )
     assert result.code != 0
     assert "copied" not in result.err.replace("0+0 records", "")
 
 
 def test_S3_S4_S5_mounting_is_refused(bocker, image):
     """No mount right: not of a disk, a control group, nor a tmpfs."""
-    script = "mkdir -p /m; for t in tmpfs proc cgroup cgroup2 sysfs; do mount -t $t none /m && echo mounted $t; done; mount -o remount,rw /sys && echo remounted; umount /proc && echo unmounted"
+    script = (
+        "mkdir -p /m; for t in tmpfs proc cgroup cgroup2 sysfs; do mount -t $t none /m && echo mounted $t; done; "
+        "mount -o remount,rw /sys && echo remounted; umount /proc && echo unmounted"
+    )
     assert shell(bocker, image, script).out == ""
 
 
@@ -116,7 +129,13 @@ def test_S5_the_container_sees_itself_as_the_root_of_its_groups(bocker, image):
 
 @pytest.mark.parametrize(
     "path",
-    ["/proc/sys/kernel/core_pattern", "/proc/sys/vm/drop_caches", "/proc/sysrq-trigger", "/proc/irq/default_smp_affinity", "/sys/kernel/mm/ksm/run"],
+    [
+        "/proc/sys/kernel/core_pattern",
+        "/proc/sys/vm/drop_caches",
+        "/proc/sysrq-trigger",
+        "/proc/irq/default_smp_affinity",
+        "/sys/kernel/mm/ksm/run",
+    ],
 )
 def test_S6_kernel_settings_are_read_only(bocker, image, path):
     """docker's read-only paths, and all of /sys."""
@@ -133,7 +152,10 @@ def test_S6_masked_files_are_empty(bocker, image, path):
 
 def test_S6_masked_directories_are_empty(bocker, image):
     """/sys/firmware and the others hold nothing, and nothing can be put there."""
-    script = "for d in /sys/firmware /proc/acpi /proc/scsi /proc/asound /sys/devices/virtual/powercap; do [ -d $d ] && ls -A $d; (: > $d/x) 2>/dev/null && echo wrote $d; done; true"
+    script = (
+        "for d in /sys/firmware /proc/acpi /proc/scsi /proc/asound /sys/devices/virtual/powercap; do "
+        "[ -d $d ] && ls -A $d; (: > $d/x) 2>/dev/null && echo wrote $d; done; true"
+    )
     assert shell(bocker, image, script).out == ""
 
 
@@ -150,13 +172,17 @@ def test_dev_is_what_docker_has_and_nothing_more(bocker, image):
     assert sorted(found) == sorted(
         "core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero".split()
     )
-    assert shell(bocker, image, "echo x > /dev/null && head -c 3 /dev/zero | od -An -tx1 && echo y > /dev/full").out.split() == ["00", "00", "00"]
+    assert shell(
+        bocker, image, "echo x > /dev/null && head -c 3 /dev/zero | od -An -tx1 && echo y > /dev/full"
+    ).out.split() == ["00", "00", "00"]
 
 
 def test_the_hosts_devices_keep_their_modes(bocker, image):
     """A container's root owns the node's inode; the read-only bind keeps it from changing the host's."""
     before = os.stat("/dev/null")
-    result = shell(bocker, image, "chmod 0 /dev/null; chown 1:1 /dev/null; chmod 0 /proc/self/fd/0; touch /dev/zero; true")
+    result = shell(
+        bocker, image, "chmod 0 /dev/null; chown 1:1 /dev/null; chmod 0 /proc/self/fd/0; touch /dev/zero; true"
+    )
     after = os.stat("/dev/null")
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
     assert "ead-only" in result.err
@@ -266,7 +292,8 @@ def test_S21_processes_are_limited(bocker, image):
 def test_S14_the_store_is_closed_to_other_users(settings):
     """0700, and mounted nosuid,nodev: a setuid file in a container gives nobody root on the host."""
     assert os.stat(settings.store).st_mode & 0o777 == 0o700
-    line = [line for line in open("/proc/self/mountinfo") if line.split()[4] == settings.store][-1]
+    mountinfo = Path("/proc/self/mountinfo").read_text().splitlines()
+    line = [line for line in mountinfo if line.split()[4] == settings.store][-1]
     assert {"nosuid", "nodev"} <= set(line.split()[5].split(","))
 
 
@@ -290,7 +317,9 @@ def test_the_image_can_not_make_the_engine_run_its_python(bocker, make_image, tm
     payload = "import os\nos.write(2, b'HOSTILE CODE RAN')\nopen('/hostile', 'w').write('x')\n"
     for folder in ("usr/lib/python3.11", "usr/lib/python3.11/encodings", "usr/local/lib/bocker/site", ".", "bocker"):
         (tree / folder).mkdir(parents=True, exist_ok=True)
-        for module in "idna ascii latin_1 pwd grp traceback linecache json re signal socket __init__ sitecustomize locale".split():
+        for module in (
+            "idna ascii latin_1 pwd grp traceback linecache json re signal socket __init__ sitecustomize locale".split()
+        ):
             (tree / folder / f"{module}.py").write_text(payload)
     image = make_image(tree)
     for words in (["/bin/true"], ["/missing"], ["/etc"], ["caf\udce9"], ["/bin/echo", "\udcff"]):
@@ -303,7 +332,7 @@ def test_the_image_can_not_make_the_engine_run_its_python(bocker, make_image, tm
 def test_the_interpreter_can_not_be_overwritten_through_proc_self_exe(bocker, image, prefix, shape):
     """A program started as /proc/self/exe meets a read-only file, also after the engine was killed."""
     interpreter = f"{prefix}/bin/python3"
-    before = open(interpreter, "rb").read()
+    before = Path(interpreter).read_bytes()
     code = (
         "import os,time\n"
         "time.sleep(1)\n"
@@ -320,7 +349,7 @@ def test_the_interpreter_can_not_be_overwritten_through_proc_self_exe(bocker, im
     with pytest.raises(OSError) as refused:
         os.open(interpreter, os.O_WRONLY)
     assert refused.value.errno == 30  # EROFS, whoever asks
-    assert open(interpreter, "rb").read() == before
+    assert Path(interpreter).read_bytes() == before
 
 
 def test_L3_a_killed_engine_takes_its_container_along(bocker, image, start, settings):

@@ -13,7 +13,22 @@ from tests.system.waiting import wait_until
 def test_what_names_nothing_removes_nothing(bocker, image, settings):
     """D1, W10, W11: the words that deleted the host's /var."""
     before = sorted(os.listdir(settings.store))
-    for word in ("..", ".", "", "img_", "ps_", "5", "path", ".*", "../x", "[", "-v", "img_4299", "/", "img_42002/../.."):
+    for word in (
+        "..",
+        ".",
+        "",
+        "img_",
+        "ps_",
+        "5",
+        "path",
+        ".*",
+        "../x",
+        "[",
+        "-v",
+        "img_4299",
+        "/",
+        "img_42002/../..",
+    ):
         result = bocker("rm", "--", word)
         assert result.code == 1, word
     assert sorted(os.listdir(settings.store)) == before

@@ -58,10 +58,14 @@ def test_a_signal_to_the_program_is_128_and_its_number(bocker, image, start):
     assert engine.wait(10) == 137
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR2])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR2]
+)
 def test_signals_are_forwarded(bocker, image, start, number):
     """L3: a program with a handler ends as it likes, and its code is ours."""
-    engine = start("run", "--rm", image, "/bin/probe", "trap", str(int(number)), "42", ",", "echo", "ready", ",", "sleep", "60")
+    engine = start(
+        "run", "--rm", image, "/bin/probe", "trap", str(int(number)), "42", ",", "echo", "ready", ",", "sleep", "60"
+    )
     assert engine.stdout.readline() == b"ready\n"
     time.sleep(0.05)
     engine.send_signal(number)
@@ -103,7 +107,9 @@ def test_a_closed_standard_input_or_output_is_no_accident(bocker, image):
 
 def test_what_the_container_sees_of_itself(bocker, image):
     """W16, W17, W20: host name, hosts, address, MAC, route, alias, /proc with its own processes only."""
-    script = "hostname; cat /etc/hostname; ip -4 addr show eth0; ip link show eth0; ip route; cat /etc/hosts; ps | wc -l"
+    script = (
+        "hostname; cat /etc/hostname; ip -4 addr show eth0; ip link show eth0; ip route; cat /etc/hosts; ps | wc -l"
+    )
     out = bocker("run", "--name", "self", image, "/bin/sh", "-c", script).out
     number = int(json.loads(bocker("ps", "--format", "json").out)["ID"].split("_")[1])
     assert out.splitlines()[:2] == [f"ps-{number}"] * 2
@@ -117,7 +123,9 @@ def test_what_the_container_sees_of_itself(bocker, image):
 def test_containers_reach_the_gateway_and_each_other(bocker, image, running):
     """The bridge carries them; a neighbour answers."""
     neighbour = running(image)
-    address = bocker("exec", neighbour, "/bin/sh", "-c", "ip -4 addr show eth0 | sed -n 's/.*inet \\([0-9.]*\\).*/\\1/p'").out.strip()
+    address = bocker(
+        "exec", neighbour, "/bin/sh", "-c", "ip -4 addr show eth0 | sed -n 's/.*inet \\([0-9.]*\\).*/\\1/p'"
+    ).out.strip()
     for target in ("10.0.0.1", address):
         assert bocker("run", "--rm", image, "/bin/ping", "-c", "1", "-w", "5", target).code == 0
 
@@ -129,15 +137,34 @@ def test_the_limits_are_the_kernels(bocker, image, settings):
     plain = bocker("run", "--rm", image, "/bin/sh", "-c", read)
     assert plain.out.split() == ["512", str(512_000_000 // 4096 * 4096), "2048"]
     environment = {"BOCKER_CPU_SHARE": "100", "BOCKER_MEM_LIMIT": "40"}
-    assert bocker("run", "--rm", image, "/bin/sh", "-c", read, environment=environment).out.split()[:2] == ["100", str(40_000_000 // 4096 * 4096)]
+    assert bocker("run", "--rm", image, "/bin/sh", "-c", read, environment=environment).out.split()[:2] == [
+        "100",
+        str(40_000_000 // 4096 * 4096),
+    ]
     flags = ["--cpu-shares", "200", "--memory", "64m", "--pids-limit", "50"]
-    assert bocker("run", "--rm", *flags, image, "/bin/sh", "-c", read, environment=environment).out.split() == ["200", str(64 << 20), "50"]
+    assert bocker("run", "--rm", *flags, image, "/bin/sh", "-c", read, environment=environment).out.split() == [
+        "200",
+        str(64 << 20),
+        "50",
+    ]
     assert bocker("--CPU_SHARE=300", "run", "--rm", image, "/bin/sh", "-c", read).out.split()[0] == "300"
 
 
 def test_the_memory_limit_kills_and_says_so(bocker, image):
     """U9: plain words, 137, and the record knows."""
-    result = bocker("run", "--name", "eater", "--memory", "20m", image, "/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=60M", "count=1")
+    result = bocker(
+        "run",
+        "--name",
+        "eater",
+        "--memory",
+        "20m",
+        image,
+        "/bin/dd",
+        "if=/dev/zero",
+        "of=/dev/null",
+        "bs=60M",
+        "count=1",
+    )
     assert result.code == 137
     assert "out of memory" in result.err
     bocker("rm", "eater")
@@ -146,9 +173,21 @@ def test_the_memory_limit_kills_and_says_so(bocker, image):
 @pytest.mark.parametrize(
     "words",
     [
-        ["--memory", "abc"], ["--memory", "0"], ["--memory", "1+1"], ["--memory", "-5"], ["--cpu-shares", "010"], ["--cpu-shares", "0"],
-        ["--cpus", "0"], ["--cpus", "x"], ["--pids-limit", "0"], ["--name", "a b"], ["--name", "ps_42002"], ["--name", "../x"], ["--bogus"],
-        ["--memory"], ["--memory", "99999999999999999999999"],
+        ["--memory", "abc"],
+        ["--memory", "0"],
+        ["--memory", "1+1"],
+        ["--memory", "-5"],
+        ["--cpu-shares", "010"],
+        ["--cpu-shares", "0"],
+        ["--cpus", "0"],
+        ["--cpus", "x"],
+        ["--pids-limit", "0"],
+        ["--name", "a b"],
+        ["--name", "ps_42002"],
+        ["--name", "../x"],
+        ["--bogus"],
+        ["--memory"],
+        ["--memory", "99999999999999999999999"],
     ],
 )
 def test_bad_words_are_refused_before_anything_is_made(bocker, image, words):
@@ -160,7 +199,15 @@ def test_bad_words_are_refused_before_anything_is_made(bocker, image, words):
     assert bocker("ps", "-q").out == ""
 
 
-@pytest.mark.parametrize(("name", "value"), [("BOCKER_MEM_LIMIT", "a[$(touch /tmp/x)]"), ("BOCKER_CPU_SHARE", "abc"), ("BOCKER_MEM_LIMIT", "0"), ("BOCKER_CPU_SHARE", "0x10")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BOCKER_MEM_LIMIT", "a[$(touch /tmp/x)]"),
+        ("BOCKER_CPU_SHARE", "abc"),
+        ("BOCKER_MEM_LIMIT", "0"),
+        ("BOCKER_CPU_SHARE", "0x10"),
+    ],
+)
 def test_bad_settings_are_refused_by_their_name(bocker, image, name, value):
     """S17: a setting is parsed as a number, never run."""
     result = bocker("run", image, "/bin/true", environment={name: value})
@@ -239,7 +286,12 @@ def test_the_engine_has_no_leftover_after_a_run(bocker, image, settings):
     """What was the container's is gone; its subvolume and record stay for `commit`, `logs` and `rm`."""
     bocker("run", "--name", "left", image, "/bin/true")
     container = bocker("ps", "-q").out.strip()
-    wait_until(lambda: f"veth0_{container}" not in subprocess.run(["ip", "link"], capture_output=True, text=True, check=True).stdout)
+    wait_until(
+        lambda: (
+            f"veth0_{container}"
+            not in subprocess.run(["ip", "link"], capture_output=True, text=True, check=True).stdout
+        )
+    )
     assert not os.path.lexists(f"{settings.namespaces}/netns_{container}")
     assert os.path.isdir(f"{settings.store}/{container}")
     bocker("rm", container)

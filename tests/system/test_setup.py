@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from tests.system.program import FORWARDING
 
 
-
 def world(names) -> tuple[str, ...]:
     """What setup may change, as text."""
     addresses = subprocess.run(["ip", "-o", "addr"], capture_output=True, text=True, check=True).stdout
     tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
-    loops = subprocess.run(["losetup", "-l", "-n", "-O", "BACK-FILE"], capture_output=True, text=True, check=True).stdout
-    mounts = [line.split()[4] for line in open("/proc/self/mountinfo") if names["BOCKER_STORE"] in line]
+    loops = subprocess.run(
+        ["losetup", "-l", "-n", "-O", "BACK-FILE"], capture_output=True, text=True, check=True
+    ).stdout
+    mounts = [
+        line.split()[4]
+        for line in Path("/proc/self/mountinfo").read_text().splitlines()
+        if names["BOCKER_STORE"] in line
+    ]
     paths = tuple(os.path.lexists(names[name]) for name in ("BOCKER_STORE", "BOCKER_STATE"))
-    links = sorted(line.split()[1] + line.split()[3] for line in addresses.splitlines() if "bridge" in line and "inet " in line)
-    return (str(links), tables, loops, str(mounts), open(FORWARDING).read(), str(paths))
+    links = sorted(
+        line.split()[1] + line.split()[3] for line in addresses.splitlines() if "bridge" in line and "inet " in line
+    )
+    return (str(links), tables, loops, str(mounts), Path(FORWARDING).read_text(), str(paths))
 
 
 def test_setup_makes_it_all_and_undo_takes_it_back(bocker, elsewhere, busybox_root):
@@ -89,7 +97,10 @@ def test_a_host_prepared_by_hand_is_used_as_it_is(bocker, elsewhere, busybox_roo
     ran = bocker("run", "--rm", image, "/bin/ip", "route", environment=elsewhere)
     assert "default via 10.9.0.254" in ran.out, ran
     assert bocker("setup", "--undo", "--delete-data", environment=elsewhere).code == 0
-    assert "10.9.0.254" in subprocess.run(["ip", "addr", "show", "bridge_t"], capture_output=True, text=True, check=True).stdout
+    assert (
+        "10.9.0.254"
+        in subprocess.run(["ip", "addr", "show", "bridge_t"], capture_output=True, text=True, check=True).stdout
+    )
 
 
 @pytest.mark.parametrize("subnet", ["10.0.0.0/31", "10.0.0.0/8", "10.0.0.1/24", "x", "10.0.0.0", "300.0.0.0/24"])

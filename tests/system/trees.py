@@ -58,7 +58,9 @@ def _walk(base: bytes) -> list[bytes]:
 def _entry(path: bytes, first_names: dict[int, bytes], base: bytes) -> tuple[object, ...]:
     info = os.lstat(path)
     first = first_names.setdefault(info.st_ino, path[len(base) :])
-    extended = {name: os.getxattr(path, name, follow_symlinks=False) for name in os.listxattr(path, follow_symlinks=False)}
+    extended = {
+        name: os.getxattr(path, name, follow_symlinks=False) for name in os.listxattr(path, follow_symlinks=False)
+    }
     content: object = None
     if stat.S_ISREG(info.st_mode):
         with open(path, "rb") as file:
@@ -68,4 +70,13 @@ def _entry(path: bytes, first_names: dict[int, bytes], base: bytes) -> tuple[obj
     elif stat.S_ISCHR(info.st_mode) or stat.S_ISBLK(info.st_mode):
         content = info.st_rdev
     links = info.st_nlink if not stat.S_ISDIR(info.st_mode) else None
-    return (info.st_mode, info.st_uid, info.st_gid, info.st_mtime_ns, links, first, tuple(sorted(extended.items())), content)
+    return (
+        info.st_mode,
+        info.st_uid,
+        info.st_gid,
+        info.st_mtime_ns,
+        links,
+        first,
+        tuple(sorted(extended.items())),
+        content,
+    )
