@@ -30,7 +30,9 @@ class FakeNetwork(View, Network):
         self._change(
             "create_veth",
             name,
-            lambda state: wire.add_veth(state, name, peer, mac, bridge, self._network(state, namespace)),
+            lambda state: wire.add_veth(
+                state, name, peer, mac, bridge, self._beside(state, namespace, name, peer, bridge)
+            ),
         )
 
     def delete(self, name: str, namespace: str | None = None) -> None:
@@ -41,7 +43,9 @@ class FakeNetwork(View, Network):
 
     def move(self, name: str, namespace: str) -> None:
         self._change(
-            "move", name, lambda state: _move(state, self._called(state, name, None), self._network(state, namespace))
+            "move",
+            name,
+            lambda state: _move(state, self._beside(state, namespace, name), name),
         )
 
     def add_address(self, name: str, address: Interface, namespace: str | None = None) -> None:
@@ -80,6 +84,12 @@ class FakeNetwork(View, Network):
     def _network(self, state: State, namespace: str | None) -> int:
         return wire.network_called(state, self._settings.namespaces, namespace)
 
+    def _beside(self, state: State, namespace: str | None, *links: str) -> int:
+        """Return a namespace that links are about to come into: names are looked at before anything else."""
+        for name in links:
+            wire.check_name(name)
+        return self._network(state, namespace)
+
     def _called(self, state: State, name: str, namespace: str | None) -> LinkRow:
         wire.check_name(name)
         return wire.called(state, self._network(state, namespace), name)
@@ -102,7 +112,8 @@ def _set_up(state: State, link: LinkRow, up: bool) -> State:
     return wire.bring_up(state, link) if up else laws.link_goes_down(state, link.id)
 
 
-def _move(state: State, link: LinkRow, network: int) -> State:
+def _move(state: State, network: int, name: str) -> State:
+    link = wire.called(state, HOST, name)
     if link.kind in {"loopback", "bridge"}:
         raise Refused(errno.EINVAL, f"{link.name} is bound to its namespace")
     wire.check_free(state, network, link.name)

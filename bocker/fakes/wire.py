@@ -90,17 +90,19 @@ def add_link(state: State, network: int, name: str, kind: str, mac: str) -> tupl
 
 
 def add_veth(state: State, name: str, peer: str, mac: str, bridge: str, network: int) -> State:
-    """Make a veth pair in one message: `name` up on the host's `bridge`, `peer` in `network`."""
-    check_name(name)
-    check_name(peer)
-    check_mac(mac)
+    """Make a veth pair in one message: `name` up on the host's `bridge`, `peer` in `network`.
+
+    The bridge is looked up before; the message itself is refused for the peer's MAC first, then for
+    the two names, and last, when the pair is there already and goes again, by the bridge.
+    """
     master = called(state, 0, bridge)
-    if master.kind != "bridge":
-        raise Refused(errno.EOPNOTSUPP, bridge)
+    check_mac(mac)
     check_free(state, 0, name)
     check_free(state, network, peer)
     if network == 0 and name == peer:
         raise Refused(errno.EEXIST, name)
+    if master.kind != "bridge":
+        raise Refused(errno.EOPNOTSUPP, bridge)
     state, there = add_link(state, network, peer, "veth", mac)
     state, here = add_link(state, 0, name, "veth", f"02:{here_mac(there.id)}")
     state = put_link(state, attrs.evolve(there, peer=here.id))
@@ -120,9 +122,10 @@ def add_address(state: State, link: LinkRow, address: Interface) -> State:
 
 
 def add_default_route(state: State, network: int, gateway: int) -> State:
-    """Add the default route: the next hop is checked first, then whether there is one already."""
-    if any(gateway == held.address for row in _up(state, network) for held in row.addresses):
-        raise Refused(errno.EINVAL, "the gateway is this host's own address")
+    """Add the default route: the next hop is checked first, then whether there is one already.
+
+    A gateway that is this host's own address is taken as any other.
+    """
     for row in _up(state, network):
         if any(gateway in held.subnet for held in row.addresses):
             break

@@ -57,9 +57,10 @@ class LinuxStorage(Storage):
         """Make a snapshot; see the port."""
         with translated("storage.snapshot", f"{source} {target}"), _Opened(self._store) as store:
             component(source)
+            name = component(target)
             flags = _SUBVOL_RDONLY if read_only else 0
             with _Opened(source, store) as origin:
-                fcntl.ioctl(store, _SNAP_CREATE_V2, _arguments_v2(component(target), origin, flags))
+                fcntl.ioctl(store, _SNAP_CREATE_V2, _arguments_v2(name, origin, flags))
 
     def delete(self, name: str) -> None:
         """Delete a subvolume; see the port."""

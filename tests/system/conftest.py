@@ -13,6 +13,10 @@ from tests.system import sandbox, world
 pytest_plugins = ["tests.system.program"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--programs", type=int, default=200, help="how many random programs both kernels run")
+
+
 def pytest_configure() -> None:
     if not sandbox.inside():
         raise pytest.UsageError("use: python -m tests.system.sandbox -- python -m pytest tests/system")

@@ -1,0 +1,176 @@
+"""Programs of port operations, drawn by chance and run on both kernels.
+
+A program is a list of calls. `outcomes` runs it on one kernel and tells each result or errno as
+text in which nothing depends on the machine: link indices, UUIDs and MACs that nobody chose are
+replaced by what they stand for. Names come from small pools, so that they collide.
+
+    python -m tests.system.sandbox -- python -m pytest tests/system/test_differential.py --programs 10000
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from hypothesis import strategies as st
+
+from bocker.core.addresses import Interface, Subnet, parse_interface
+from bocker.core.limits import Limits
+from bocker.core.value import Value
+from bocker.kernel import Kernel
+from bocker.kernel.errors import KernelError
+from bocker.kernel.network import Link
+from bocker.kernel.storage import Subvolume
+
+GATEWAY = parse_interface("10.0.0.1/24")
+BRIDGE_MAC = "02:42:0a:00:00:01"
+LONG = "n" * 256
+
+SUBVOLUMES = ("img_42002", "ps_42002", "ps_42003", ".img_42002.new", "")
+ODD_NAMES = ("..", ".", "a/b", LONG, "n" * 255)
+KEYS = ("containers/ps_42002", "containers/ps_42003", "images/img_42002", "logs/ps_42002")
+ODD_KEYS = ("", "one", "a/", "/a", "a/b/c", ".a/b", "a/.b", "../x", f"a/{LONG}")
+LINKS = ("veth0_ps_42002", "veth0_ps_42003", "eth0", "bridge0", "other0", "lo")
+ODD_LINKS = ("", "x" * 16, "a b", "a/b")
+SPACES = ("netns_a", "netns_b")
+ODD_SPACES = ("", "..", "a/b", "none")
+GROUPS = ("ps_42002", "ps_42003")
+MACS = ("02:42:ac:11:00:02", "02:42:ac:11:00:03", "01:00:5e:00:00:01", "00:00:00:00:00:00")
+ADDRESSES = tuple(parse_interface(text) for text in ("10.0.0.2/24", "10.0.0.3/24", "10.0.0.1/24", "192.0.2.2/30"))
+GATEWAYS = (GATEWAY.address, ADDRESSES[1].address, ADDRESSES[3].address - 1)
+TABLES = ("bocker", "other")
+SUBNETS = (Subnet(GATEWAY.subnet.network, 24), Subnet(ADDRESSES[3].subnet.network, 30))
+DATA = (b"", b"one\n", b"a longer record\n")
+
+
+@attrs.frozen
+class Step:
+    """One call: `port.method` and its arguments."""
+
+    operation: str
+    arguments: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return f"kernel.{self.operation}({', '.join(map(repr, self.arguments))})"
+
+
+Program = tuple[Step, ...]
+
+
+def steps() -> st.SearchStrategy[Step]:
+    """Draw one call."""
+    subvolume = _mostly(SUBVOLUMES, ODD_NAMES)
+    key = _mostly(KEYS, ODD_KEYS)
+    link = _mostly(LINKS, ODD_LINKS)
+    space = _mostly(SPACES, ODD_SPACES)
+    somewhere = st.one_of(st.none(), space)
+    group = _mostly(GROUPS, ("", "..", "a/b", "ps_none"))
+    data = st.sampled_from(DATA)
+    limits = st.builds(
+        Limits,
+        st.integers(2, 300_000),
+        st.integers(6_000_000, 1 << 40),
+        st.one_of(st.none(), st.integers(1, 100_000)),
+        st.one_of(st.none(), st.integers(1_000, 400_000)),
+    )
+    calls = {
+        "storage.create": (subvolume,),
+        "storage.snapshot": (subvolume, subvolume, st.booleans()),
+        "storage.delete": (subvolume,),
+        "storage.publish": (subvolume, subvolume),
+        "storage.exchange": (subvolume, subvolume),
+        "storage.describe": (subvolume,),
+        "storage.names": (),
+        "storage.nested": (subvolume,),
+        "records.claim": (key, data),
+        "records.write": (key, data, st.booleans()),
+        "records.append": (key, data),
+        "records.read": (key, st.sampled_from((0, 2, 100))),
+        "records.remove": (key,),
+        "records.list": (st.sampled_from(("containers", "images", "logs", "none", "", "..", "a/b")),),
+        "network.create_bridge": (link, st.sampled_from(MACS)),
+        "network.create_veth": (link, link, st.sampled_from(MACS), link, somewhere),
+        "network.delete": (link, somewhere),
+        "network.set_up": (link, st.booleans(), somewhere),
+        "network.move": (link, space),
+        "network.add_address": (link, st.sampled_from(ADDRESSES), somewhere),
+        "network.add_default_route": (st.sampled_from(GATEWAYS), somewhere),
+        "network.default_route": (somewhere,),
+        "network.links": (somewhere,),
+        "network.link": (link,),
+        "namespaces.create": (space,),
+        "namespaces.remove": (space,),
+        "namespaces.names": (),
+        "cgroups.create": (group,),
+        "cgroups.limit": (group, limits),
+        "cgroups.members": (group,),
+        "cgroups.usage": (group,),
+        "cgroups.remove": (group,),
+        "cgroups.names": (),
+        "cgroups.remove_parent": (),
+        "firewall.ensure_masquerade": (
+            _mostly(TABLES, ("", "a b", "x;y")),
+            st.sampled_from(SUBNETS),
+            st.just("bridge0"),
+        ),
+        "firewall.masqueraded": (st.sampled_from((*TABLES, "none")),),
+        "firewall.remove": (st.sampled_from((*TABLES, "none")),),
+        "firewall.tables": (),
+    }
+    return st.one_of(
+        [st.builds(Step, st.just(operation), st.tuples(*arguments)) for operation, arguments in calls.items()]
+    )
+
+
+def programs(most: int = 25) -> st.SearchStrategy[Program]:
+    """Draw a program of up to `most` calls."""
+    return st.lists(steps(), min_size=1, max_size=most).map(tuple)
+
+
+def outcomes(kernel: Kernel, program: Program) -> list[str]:
+    """Run a program; return what each call answered, as text that is the same on equal kernels."""
+    shown = _Shown()
+    return [shown.outcome(kernel, step) for step in program]
+
+
+def pasted(program: Program) -> str:
+    """Return a program as the body of a test."""
+    return "\n".join(f"    {step}" for step in program)
+
+
+class _Shown:
+    """Texts for values; what only the machine knows gets a number in the order of its appearance."""
+
+    def __init__(self) -> None:
+        self.uuids: dict[str, int] = {}
+
+    def outcome(self, kernel: Kernel, step: Step) -> str:
+        port, method = step.operation.split(".")
+        try:
+            return self.text(getattr(getattr(kernel, port), method)(*step.arguments))
+        except KernelError as error:
+            return f"{type(error).__name__} {error.errno_name}"
+
+    def text(self, value: object) -> str:
+        if isinstance(value, tuple) and not isinstance(value, Value):
+            return f"({', '.join(self.text(item) for item in value)})"
+        if isinstance(value, Subvolume):
+            own, parent = self._number(value.uuid), self._number(value.parent_uuid)
+            return f"{value.name} is {own} of {parent}{' read-only' if value.read_only else ''}"
+        if isinstance(value, Link):
+            mac = value.mac if value.mac in (*MACS, BRIDGE_MAC) else "some MAC"
+            # The kernel's order of addresses on one link is that of their scope and subnet.
+            return str(value.replace(index=0, mac=mac))
+        if isinstance(value, Interface):
+            return str(value)
+        return repr(value)
+
+    def _number(self, uuid: str | None) -> str:
+        if uuid is None:
+            return "nothing"
+        return f"#{self.uuids.setdefault(uuid, len(self.uuids))}"
+
+
+def _mostly(usual: tuple[str, ...], odd: tuple[str, ...]) -> st.SearchStrategy[str]:
+    """Draw a usual name nine times in ten."""
+    return st.integers(0, 9).flatmap(lambda number: st.sampled_from(usual if number else odd))
