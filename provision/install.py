@@ -38,8 +38,8 @@ PIP_WHEELS = ("/usr/share/python-wheels/pip-*.whl", f"{os.path.dirname(os.__file
 # What the commands that must start quickly import beside their own module; the rest comes when it is asked for.
 GROUPS = "linux.cgroups_v2" if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else "linux.cgroups_v1"
 HOT = {
-    "run": f"{GROUPS} linux.ambient linux.cgroups linux.container linux.host linux.namespaces linux.network linux.processes "
-    "linux.records linux.storage engine.removal",
+    "run": f"{GROUPS} linux.ambient linux.cgroups linux.container linux.host linux.namespaces linux.network "
+    "linux.processes linux.records linux.storage engine.removal",
     "exec": f"{GROUPS} linux.ambient linux.cgroups linux.host linux.processes linux.records",
     "ps": "linux.ambient linux.processes linux.records",
     "images": "linux.ambient linux.records linux.storage",

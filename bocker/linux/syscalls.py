@@ -119,25 +119,30 @@ class _LongFunction(_ctypes.CFuncPtr):
 _library = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
 
 
+_functions: dict[str, Any] = {}
+_INT_BOUND = 1 << 31
+
+
 def _function(name: str) -> Any:
-    return _Function(_ctypes.dlsym(_library, name))
+    if name not in _functions:
+        _functions[name] = _Function(_ctypes.dlsym(_library, name))
+    return _functions[name]
 
 
 def call(function: Any, *arguments: int | bytes | bytearray | None) -> int:
     """Call a C function; raise OSError with its errno when it answers -1."""
-    result: int = function(*[_argument(argument) for argument in arguments])
+    result: int = function(*[a if isinstance(a, bytes) or a is None else _argument(a) for a in arguments])
     if result == -1:
         number = _ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return result
 
 
-def _argument(argument: int | bytes | bytearray | None) -> Any:
-    if isinstance(argument, int):
-        return _Long(argument)
+def _argument(argument: int | bytearray) -> Any:
+    """Return what the C call takes. A small number goes as an int, which fills the register by its sign."""
     if isinstance(argument, bytearray):
         return _ctypes.byref(_Char.from_buffer(argument))
-    return argument
+    return argument if -_INT_BOUND <= argument < _INT_BOUND else _Long(argument)
 
 
 _syscall = _LongFunction(_ctypes.dlsym(_library, "syscall"))
