@@ -357,6 +357,12 @@ class RoutesContract:
         kernel.network.add_default_route(ADDRESS.address)
         assert kernel.network.default_route() == ADDRESS.address
 
+    def test_a_gateway_may_be_ones_own_address(self, kernel: Kernel) -> None:
+        """The kernel takes it as any other: that it leads nowhere is not its concern."""
+        make_bridge(kernel)
+        kernel.network.add_default_route(GATEWAY)
+        assert kernel.network.default_route() == GATEWAY
+
     def test_a_second_default_route_is_refused(self, kernel: Kernel) -> None:
         """EEXIST, and the first one stays."""
         make_route(kernel)
