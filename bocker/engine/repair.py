@@ -21,12 +21,15 @@ from bocker.kernel.errors import Busy, Invalid, KernelError, Missing, Unsupporte
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
 
     from bocker.core.settings import Settings
     from bocker.kernel import Kernel
 
 # A link goes some milliseconds after its namespace (kernel-facts, "delete a named namespace").
 LINKS_GO_S = 0.2
+DYING_S = 0.02
+DYING_ROUNDS = 50
 
 
 def reconcile(kernel: Kernel, record: ContainerRecord) -> ContainerRecord | None:
@@ -38,9 +41,8 @@ def reconcile(kernel: Kernel, record: ContainerRecord) -> ContainerRecord | None
     if record.state not in lifecycle.UNFINISHED:
         return record
     container = store.id_of(record)
-    try:
-        lock = kernel.records.lock(str(container), wait=False)
-    except Busy:
+    lock = _lock(kernel, container)
+    if lock is None:
         return record
     with lock:
         try:
@@ -92,6 +94,32 @@ def _group_names(kernel: Kernel) -> tuple[str, ...]:
         return ()
 
 
+def _lock(kernel: Kernel, name: object) -> AbstractContextManager[None] | None:
+    """Return the lock with a container's or an image's name, None while a live engine holds it.
+
+    A child that its engine was just making has a copy of the lock. When the engine is killed, the
+    kernel kills the child too, a moment later.
+    """
+    for _ in range(DYING_ROUNDS):
+        try:
+            return kernel.records.lock(str(name), wait=False)
+        except Busy:
+            if not _was_orphaned(kernel, name):
+                return None
+        kernel.ambient.sleep(DYING_S)
+    return None
+
+
+def _was_orphaned(kernel: Kernel, name: object) -> bool:
+    """Tell whether this is a container whose engine is gone."""
+    container = ContainerId.parse(str(name))
+    try:
+        record = None if container is None else store.load_container(kernel, container)
+    except (Missing, Damaged):
+        return False
+    return record is not None and record.supervisor is not None and not kernel.processes.alive(record.supervisor)
+
+
 class _Sweep:
     """One go over everything; `lines` is what was done, `failures` what could not be."""
 
@@ -102,12 +130,10 @@ class _Sweep:
 
     def locked(self, name: object, step: Callable[..., None], *arguments: object) -> None:
         """Do a step while holding a lock; leave alone what somebody else holds."""
-        try:
-            lock = self.kernel.records.lock(str(name), wait=False)
-        except Busy:
-            return
-        with lock:
-            self.attempt(step, *arguments)
+        lock = _lock(self.kernel, name)
+        if lock is not None:
+            with lock:
+                self.attempt(step, *arguments)
 
     def attempt(self, step: Callable[..., None], *arguments: object) -> None:
         """Do a step; remember a failure and go on."""

@@ -38,6 +38,19 @@ def test_L3_the_next_command_records_the_death_too() -> None:
     assert bench.tree("ps_42002")["etc/hostname"] == b"image\n"
 
 
+@pytest.mark.parametrize("command", ["cleanup", "ps"])
+def test_L3_a_child_that_dies_with_its_engine_has_a_copy_of_the_lock_for_a_moment(command: str) -> None:
+    bench = killed()
+    child = bench.program()
+    child.records.lock("ps_42002")
+    bench.world.schedule(0.1, lambda: bench.world.kill_program(child))
+    if command == "cleanup":
+        assert bench.cleanup() == ("Repaired: ps_42002 is dead",)
+    else:
+        assert bench.ps() == {"ps_42002": "dead"}
+    assert bench.cleanup() == ()
+
+
 def test_a_container_meant_to_be_removed_goes_with_its_death() -> None:
     bench = ready()
     before = bench.traces()
