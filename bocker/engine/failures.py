@@ -14,6 +14,7 @@ from bocker.kernel.errors import (
     NotEmpty,
     ReadOnly,
     StepFailed,
+    TooLarge,
     Unreachable,
     Unsupported,
 )
@@ -38,6 +39,7 @@ _REASONS: tuple[tuple[type[KernelError], str], ...] = (
     (NotEmpty, "something is in the way"),
     (Busy, "it is in use"),
     (Invalid, "the kernel finds it invalid"),
+    (TooLarge, "it is more than a limit allows"),
     (Unreachable, "there is no way there"),
     (Unsupported, "this kernel can't"),
 )

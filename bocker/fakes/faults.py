@@ -89,6 +89,7 @@ REFUSALS: dict[str, tuple[int, ...]] = {
     "host.read": (errno.ENOENT, errno.EACCES),
     "host.read_sysctl": (errno.ENOENT,),
     "host.write_sysctl": (errno.ENOENT, errno.EACCES),
+    "archives.unpack": (errno.ENOENT, errno.EINVAL, errno.ENOSPC, errno.EFBIG),
 }
 
 LOST_ANSWERS: dict[str, tuple[int, ...]] = {
@@ -119,6 +120,7 @@ LOST_ANSWERS: dict[str, tuple[int, ...]] = {
     "host.make_filesystem": (errno.EIO,),
     "host.mount_image": (errno.EIO,),
     "host.copy_tree": (errno.EIO,),
+    "archives.unpack": (errno.EIO,),
 }
 
 # The step at which a child fails that is refused.

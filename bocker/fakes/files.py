@@ -170,7 +170,7 @@ def put_entry(state: State, place: Place, entry: Entry) -> State:
     files = with_row(row.files, place.path, entry)
     if entry.inode:
         files = {path: entry if old.inode == entry.inode else old for path, old in files.items()}
-    state = _use_space(state, row, len(entry.content) - len(_content(row.files.get(place.path))))
+    state = use_space(state, row, len(entry.content) - len(_content(row.files.get(place.path))))
     return _with_files(state, row, files, {place.path})
 
 
@@ -185,7 +185,7 @@ def drop_entry(state: State, place: Place) -> State:
     gone = {path for path in row.files if path == place.path or path.startswith(prefix)}
     freed = sum(len(row.files[path].content) for path in gone)
     files = {path: entry for path, entry in row.files.items() if path not in gone}
-    return _with_files(_use_space(state, row, -freed), row, files, {place.path})
+    return _with_files(use_space(state, row, -freed), row, files, {place.path})
 
 
 def _with_files(state: State, row: SubvolumeRow, files: dict[str, Entry], touched: set[str]) -> State:
@@ -196,7 +196,8 @@ def _with_files(state: State, row: SubvolumeRow, files: dict[str, Entry], touche
     )
 
 
-def _use_space(state: State, row: SubvolumeRow, bytes_more: int) -> State:
+def use_space(state: State, row: SubvolumeRow, bytes_more: int) -> State:
+    """Take space of a file system, or give it back; refuse ENOSPC."""
     filesystem = state.filesystems[row.filesystem]
     if filesystem.free_bytes is None or not bytes_more:
         return state

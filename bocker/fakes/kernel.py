@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bocker.core.settings import Settings
 from bocker.fakes.ambient import FakeAmbient
+from bocker.fakes.archives import FakeArchives
 from bocker.fakes.cgroups import FakeCgroups
 from bocker.fakes.errors import Crashed, Refused
 from bocker.fakes.faults import Gate
@@ -51,6 +52,7 @@ class FakeKernel(Kernel):
         self.cgroups = FakeCgroups(self)
         self.processes = FakeProcesses(self)
         self.host = FakeHost(self)
+        self.archives = FakeArchives(self)
         self.ambient = FakeAmbient(self)
 
     def apply(

@@ -13,6 +13,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bocker.kernel.ambient import Ambient
+    from bocker.kernel.archives import Archives
     from bocker.kernel.cgroups import Cgroups
     from bocker.kernel.firewall import Firewall
     from bocker.kernel.host import Host
@@ -33,6 +34,7 @@ PORTS = (
     "cgroups",
     "processes",
     "host",
+    "archives",
     "ambient",
 )
 
@@ -51,4 +53,5 @@ class Kernel:
         cgroups: Cgroups
         processes: Processes
         host: Host
+        archives: Archives
         ambient: Ambient

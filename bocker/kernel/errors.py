@@ -72,6 +72,10 @@ class Unsupported(KernelError):
     """EOPNOTSUPP, ENOTTY, ENOSYS: this kernel or this kind of object can't."""
 
 
+class TooLarge(KernelError):
+    """EFBIG, E2BIG: more than a bound allows."""
+
+
 class StepFailed(KernelError):
     """The child could not become the container's program; `step` is one of `core.spec`'s steps.
 
@@ -105,6 +109,7 @@ _MEANINGS: tuple[tuple[type[KernelError], tuple[int, ...]], ...] = (
     (NoSpace, (_errno.ENOSPC, getattr(_errno, "EDQUOT", _errno.ENOSPC))),
     (ReadOnly, (_errno.EROFS,)),
     (Denied, (_errno.EPERM, _errno.EACCES)),
+    (TooLarge, (_errno.EFBIG, _errno.E2BIG)),
     (Unreachable, (_errno.ENETUNREACH, _errno.ENOTCONN)),
     (Unsupported, (_errno.EOPNOTSUPP, getattr(_errno, "ENOTSUP", _errno.EOPNOTSUPP), _errno.ENOTTY, _errno.ENOSYS)),
 )

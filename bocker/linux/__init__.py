@@ -72,6 +72,10 @@ def _open(name: str, settings: Settings) -> Any:  # noqa: PLR0911 - one line a p
         from bocker.linux.host import LinuxHost
 
         return LinuxHost()
+    if name == "archives":
+        from bocker.linux.archives import LinuxArchives
+
+        return LinuxArchives()
     from bocker.linux.ambient import LinuxAmbient
 
     return LinuxAmbient()

@@ -65,7 +65,7 @@ def become_member(spec: ExecSpec, ends: Ends, task_files: tuple[str, ...]) -> No
 def run(become: Callable[[], object], ends: Ends) -> NoReturn:
     """Let `become` turn this process into its program; report what failed and exit."""
     try:
-        _forget_imports()
+        forget_imports()
         become()
     except _Failure as failure:
         report = f"failed\0{failure.step}\0{failure.number}\0{failure.detail}"
@@ -77,7 +77,8 @@ def run(become: Callable[[], object], ends: Ends) -> NoReturn:
         os._exit(127)
 
 
-def _forget_imports() -> None:
+def forget_imports() -> None:
+    """Empty the import system: what lies in the root that is entered next must never run as ours."""
     sys.path[:] = []
     sys.meta_path[:] = []
     sys.path_hooks[:] = []

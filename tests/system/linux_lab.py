@@ -145,7 +145,11 @@ class LinuxLab(Lab):
                 os.utime(f"{top}/{name}", ns=(LONG_AGO_NS, LONG_AGO_NS), follow_symlinks=False)
 
     def tree(self, path: str) -> dict[str, Entry]:
-        names = [top if name == "." else f"{top}/{name}" for top, _, files in os.walk(path) for name in (".", *files)]
+        names = [
+            top if name == "." else f"{top}/{name}"
+            for top, directories, files in os.walk(path)
+            for name in (".", *files, *(name for name in directories if os.path.islink(f"{top}/{name}")))
+        ]
         first_names: dict[int, str] = {}
         found = {}
         for name in sorted(names):

@@ -11,6 +11,7 @@ import pytest
 from bocker.core.settings import Settings
 from bocker.linux import LinuxKernel
 from tests.contracts.ambient import AmbientContract
+from tests.contracts.archives import ArchivesContract
 from tests.contracts.cgroups import CgroupsContract
 from tests.contracts.firewall import FirewallContract
 from tests.contracts.host import HostContract
@@ -74,6 +75,9 @@ def _remove_tables(keep: str) -> None:
 
 
 class TestAmbient(AmbientContract): ...
+
+
+class TestArchives(ArchivesContract): ...
 
 
 class TestCgroups(CgroupsContract): ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.contracts.ambient import AmbientContract
+from tests.contracts.archives import ArchivesContract
 from tests.contracts.cgroups import CgroupsContract
 from tests.contracts.firewall import FirewallContract
 from tests.contracts.host import HostContract
@@ -14,6 +15,10 @@ from tests.contracts.storage import StorageContract
 
 
 class TestAmbient(AmbientContract):
+    pass
+
+
+class TestArchives(ArchivesContract):
     pass
 
 

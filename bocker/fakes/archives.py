@@ -1,0 +1,115 @@
+"""The archives port on the fake: tar(1) as a container engine needs it."""
+
+# ruff: noqa: D102 - the port says what each method does
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import zlib
+
+import attrs
+
+from bocker.core.tarstream import BadArchive
+from bocker.fakes import files, layers
+from bocker.fakes.errors import NotModelled, Refused
+from bocker.fakes.state import DIRECTORY, Entry, Place, State, new_id, with_row
+from bocker.fakes.view import View
+from bocker.kernel.archives import Archives, Bounds, Unpacked
+
+_UNSUPPORTED = (b"BZh", b"\xfd7zXZ\0", b"\x04\x22\x4d\x18")
+_CHUNK_BYTES = 1 << 20
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+class FakeArchives(View, Archives):
+    """Blobs are files of the world; a layer is applied to its tables."""
+
+    __slots__ = ()
+    name = "archives"
+
+    def unpack(self, blob: str, target: str, bounds: Bounds) -> Unpacked:
+        return self._apply("unpack", blob, lambda state: _unpack(state, blob, target, bounds))
+
+
+def _unpack(state: State, blob: str, target: str, bounds: Bounds) -> tuple[State, Unpacked]:
+    packed = files.read_file(state, blob)
+    spot, there = files.existing(state, target)
+    if there.kind != DIRECTORY:
+        raise Refused(errno.ENOTDIR, target)
+    archive = _inflated(packed, bounds.size_bytes)
+    state, inode = new_id(state)
+    tree = layers.Tree(_below(state, spot.place), inode)
+    try:
+        entries = tree.apply(archive, bounds)
+    except BadArchive as error:
+        raise Refused(errno.EINVAL, str(error)) from None
+    files.check_writable(
+        state, attrs.evolve(spot, place=Place(spot.place.subvolume, files.joined(spot.place.path, "x")))
+    )
+    files.check_space(state, spot.place)
+    state = attrs.evolve(_with_tree(state, spot.place, tree.files), serial=tree.next_inode)
+    return state, Unpacked(hashlib.sha256(archive).hexdigest(), len(archive), entries)
+
+
+def _below(state: State, place: Place) -> dict[str, Entry]:
+    prefix = f"{place.path}/" if place.path else ""
+    found = {
+        path[len(prefix) :]: entry
+        for path, entry in state.subvolumes[place.subvolume].files.items()
+        if path.startswith(prefix) and path != place.path
+    }
+    return {"": state.subvolumes[place.subvolume].files[place.path], **found}
+
+
+def _with_tree(state: State, place: Place, tree: dict[str, Entry]) -> State:
+    row = state.subvolumes[place.subvolume]
+    prefix = f"{place.path}/" if place.path else ""
+    others = {path: entry for path, entry in row.files.items() if path != place.path and not path.startswith(prefix)}
+    added = {files.joined(place.path, path): entry for path, entry in tree.items()}
+    before = sum(len(entry.content) for path, entry in row.files.items() if path not in others)
+    state = files.use_space(state, row, sum(len(entry.content) for entry in tree.values()) - before)
+    changed = attrs.evolve(row, files={**others, **added})
+    unsynced = state.unsynced | {(row.id, path) for path, entry in added.items() if row.files.get(path) != entry}
+    return attrs.evolve(state, subvolumes=with_row(state.subvolumes, row.id, changed), unsynced=unsynced)
+
+
+def _inflated(packed: bytes, most_bytes: int) -> bytes:
+    if packed.startswith(_UNSUPPORTED):
+        raise Refused(errno.EOPNOTSUPP)
+    if packed.startswith(b"\x28\xb5\x2f\xfd"):
+        archive = _from_zstd(packed, most_bytes)
+    else:
+        archive = _from_gzip(packed, most_bytes) if packed.startswith(b"\x1f\x8b") else packed
+    if len(archive) > most_bytes:
+        raise Refused(errno.EFBIG)
+    return archive
+
+
+def _from_gzip(packed: bytes, most_bytes: int) -> bytes:
+    archive = b""
+    while packed and len(archive) <= most_bytes:
+        member = zlib.decompressobj(_GZIP)
+        try:
+            archive += member.decompress(packed, most_bytes + 1)
+        except zlib.error:
+            raise Refused(errno.EINVAL, "its compressed data are broken") from None
+        if not member.eof and len(archive) <= most_bytes:
+            raise Refused(errno.EINVAL, "its compressed data end too early")
+        packed = member.unused_data.lstrip(b"\0")
+    return archive
+
+
+def _from_zstd(packed: bytes, most_bytes: int) -> bytes:
+    try:
+        import zstandard
+    except ImportError:
+        raise NotModelled("zstd without the package zstandard") from None
+    reader = zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
+    archive = b""
+    try:
+        while len(archive) <= most_bytes and (chunk := reader.read(_CHUNK_BYTES)):
+            archive += chunk
+        return archive
+    except zstandard.ZstdError:
+        raise Refused(errno.EINVAL, "its compressed data are broken") from None

@@ -1,0 +1,111 @@
+"""Unpacking layers: this process inflates and hashes, a child that is confined to the target writes the files."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import signal
+
+from bocker.kernel.archives import Archives, Bounds, Unpacked
+from bocker.linux import inflate, unpack
+from bocker.linux.errors import ToolError, translated
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+PIPE_BYTES = 1 << 20
+_LONGEST_REPORT_BYTES = 1 << 16
+
+
+class LinuxArchives(Archives):
+    """fork(2), two pipes, and `unpack` in the child."""
+
+    __slots__ = ()
+
+    def unpack(self, blob: str, target: str, bounds: Bounds) -> Unpacked:
+        """Apply a layer to a directory; see the port."""
+        with translated("archives.unpack", blob):
+            file = os.open(blob, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.close(os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+                stream = inflate.chunks(file)
+                with _Child(target, bounds) as child:
+                    digest = hashlib.sha256()
+                    size_bytes = 0
+                    for chunk in stream:
+                        size_bytes += len(chunk)
+                        if size_bytes > bounds.size_bytes:
+                            raise ToolError(errno.EFBIG, f"more than {bounds.size_bytes} bytes")
+                        digest.update(chunk)
+                        if not child.give(chunk):
+                            break
+                    return Unpacked(digest.hexdigest(), size_bytes, child.finish())
+            finally:
+                os.close(file)
+
+
+class _Child:
+    """The process that writes the files; it does not outlive the block.
+
+    fork(2) and not clone3: other threads may be downloading, and the C library puts its own locks
+    right in the child of a fork only.
+    """
+
+    __slots__ = ("_data", "_pid", "_status")
+
+    def __init__(self, target: str, bounds: Bounds) -> None:
+        data, self._data = os.pipe2(os.O_CLOEXEC)
+        self._status, status = os.pipe2(os.O_CLOEXEC)
+        fcntl.fcntl(data, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        self._pid = os.fork()
+        if not self._pid:
+            unpack.become_unpacker(data, status, target, bounds)
+        os.close(data)
+        os.close(status)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._close_data()
+        os.close(self._status)
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+
+    def give(self, chunk: bytes) -> bool:
+        """Pass a chunk on; tell whether the child still takes any."""
+        left = memoryview(chunk)
+        try:
+            while left:
+                left = left[os.write(self._data, left) :]
+        except BrokenPipeError:
+            return False
+        return True
+
+    def finish(self) -> int:
+        """Return the number of entries once all is written; raise what the child failed of."""
+        self._close_data()
+        word, number, detail = self._report()
+        if word != unpack.DONE:
+            raise ToolError(number, detail)
+        return number
+
+    def _report(self) -> tuple[str, int, str]:
+        parts = []
+        while part := os.read(self._status, _LONGEST_REPORT_BYTES):
+            parts.append(part)
+        fields = b"".join(parts).decode("utf-8", "surrogateescape").split("\0", 2)
+        if len(fields) < 3:
+            raise ToolError(errno.EIO, "the process that unpacks was killed")
+        return fields[0], int(fields[1]), fields[2]
+
+    def _close_data(self) -> None:
+        if self._data >= 0:
+            os.close(self._data)
+            self._data = -1
