@@ -19,6 +19,15 @@ GROUP_EMPTIES_S = 0.02
 GROUP_ROUNDS = 50
 
 
+def is_orphan(kernel: Kernel, record: ContainerRecord) -> bool:
+    """Tell whether the engine that follows a container is gone.
+
+    Its lock may be held for a moment more: a child that it was just making has a copy, and is
+    killed by the kernel a little later.
+    """
+    return record.supervisor is not None and not kernel.processes.alive(record.supervisor)
+
+
 def bury(kernel: Kernel, record: ContainerRecord) -> ContainerRecord:
     """Write down that a container is dead and give up its group and name. The caller holds its lock.
 

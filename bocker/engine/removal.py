@@ -10,7 +10,7 @@ from bocker.core.errors import BockerError, NoSuchObject, OperationFailed, Still
 from bocker.core.ids import ContainerId, ImageId
 from bocker.core.value import Value
 from bocker.engine import resolve, store
-from bocker.engine.burial import bury
+from bocker.engine.burial import bury, is_orphan
 from bocker.engine.failures import Doing
 from bocker.engine.relay import SIGKILL
 from bocker.kernel.errors import AlreadyExists, Busy, Missing
@@ -150,7 +150,7 @@ def _lock_of_ended(kernel: Kernel, container: ContainerId, reference: str, force
         except Busy:
             record = _record(kernel, container)
         if record is not None and record.state in lifecycle.UNFINISHED:
-            if not force:
+            if not force and not is_orphan(kernel, record):
                 raise StillRunning(reference)
             if record.process is not None:
                 harmless(kernel.processes.signal, record.process, SIGKILL)

@@ -12,7 +12,7 @@ from bocker.core.errors import Damaged
 from bocker.core.ids import ContainerId, ImageId
 from bocker.core.model import ContainerRecord, ImageTags
 from bocker.engine import resolve, store
-from bocker.engine.burial import bury
+from bocker.engine.burial import bury, is_orphan
 from bocker.engine.failures import Doing
 from bocker.engine.images import aside_of
 from bocker.engine.removal import destroy, gone_of, harmless
@@ -95,11 +95,7 @@ def _group_names(kernel: Kernel) -> tuple[str, ...]:
 
 
 def _lock(kernel: Kernel, name: object) -> AbstractContextManager[None] | None:
-    """Return the lock with a container's or an image's name, None while a live engine holds it.
-
-    A child that its engine was just making has a copy of the lock. When the engine is killed, the
-    kernel kills the child too, a moment later.
-    """
+    """Return the lock with a container's or an image's name, None while a live engine holds it."""
     for _ in range(DYING_ROUNDS):
         try:
             return kernel.records.lock(str(name), wait=False)
@@ -117,7 +113,7 @@ def _was_orphaned(kernel: Kernel, name: object) -> bool:
         record = None if container is None else store.load_container(kernel, container)
     except (Missing, Damaged):
         return False
-    return record is not None and record.supervisor is not None and not kernel.processes.alive(record.supervisor)
+    return record is not None and is_orphan(kernel, record)
 
 
 class _Sweep:

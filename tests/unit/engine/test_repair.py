@@ -38,7 +38,7 @@ def test_L3_the_next_command_records_the_death_too() -> None:
     assert bench.tree("ps_42002")["etc/hostname"] == b"image\n"
 
 
-@pytest.mark.parametrize("command", ["cleanup", "ps"])
+@pytest.mark.parametrize("command", ["cleanup", "ps", "rm"])
 def test_L3_a_child_that_dies_with_its_engine_has_a_copy_of_the_lock_for_a_moment(command: str) -> None:
     bench = killed()
     child = bench.program()
@@ -46,8 +46,10 @@ def test_L3_a_child_that_dies_with_its_engine_has_a_copy_of_the_lock_for_a_momen
     bench.world.schedule(0.1, lambda: bench.world.kill_program(child))
     if command == "cleanup":
         assert bench.cleanup() == ("Repaired: ps_42002 is dead",)
-    else:
+    elif command == "ps":
         assert bench.ps() == {"ps_42002": "dead"}
+    else:
+        assert bench.rm("ps_42002") == ["ps_42002"]
     assert bench.cleanup() == ()
 
 
