@@ -165,7 +165,7 @@ class TarStream:
         elif extensions and any(key.startswith(_SPARSE) for key in extensions):
             numbers, size = self._pax_map(extensions), _sparse_size(extensions)
         else:
-            return entry.replace(pieces=((0, entry.size_bytes),)) if entry.size_bytes else entry
+            return entry
         pieces = tuple(zip(numbers[::2], numbers[1::2], strict=True))
         _check_pieces(pieces, size, self._left)
         return entry.replace(size_bytes=size, pieces=tuple(piece for piece in pieces if piece[1]))
@@ -287,6 +287,7 @@ def _plain_entry(block: bytes, kind: bytes) -> Entry:
     name = _text(block[:100])
     posix = block[257:263] == b"ustar\0"
     prefix = _text(block[345:476] if block[508:512] == b"tar\0" else block[345:500]) if posix else b""
+    size = _size(block[124:136])
     device = (_number(block[329:337]), _number(block[337:345])) if kind in b"34" else (0, 0)
     return Entry(
         _KINDS[kind],
@@ -295,8 +296,8 @@ def _plain_entry(block: bytes, kind: bytes) -> Entry:
         _number(block[108:116]),
         _number(block[116:124]),
         _number(block[136:148]) * SECOND_NS,
-        _size(block[124:136]),
-        (),
+        size,
+        ((0, size),) if size else (),
         _text(block[157:257]) if kind in b"12" else b"",
         device,
         (),
@@ -339,12 +340,14 @@ def _records(data: bytes) -> dict[bytes, bytes]:
 
 def _extended(entry: Entry, extensions: dict[bytes, bytes]) -> Entry:
     said = extensions.get
+    size = _said(said(b"size"), entry.size_bytes)
     return entry.replace(
         name=said(_SPARSE + b"name") or said(b"path") or entry.name,
         link=said(b"linkpath") or entry.link if entry.kind in {SYMLINK, HARD_LINK} else b"",
         uid=_said(said(b"uid"), entry.uid),
         gid=_said(said(b"gid"), entry.gid),
-        size_bytes=_said(said(b"size"), entry.size_bytes),
+        size_bytes=size,
+        pieces=((0, size),) if size else (),
         modified_ns=_moment_ns(extensions[b"mtime"]) if said(b"mtime") else entry.modified_ns,
         xattrs=tuple((key[len(_XATTR) :], value) for key, value in extensions.items() if key.startswith(_XATTR)),
     )
