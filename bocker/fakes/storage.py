@@ -102,6 +102,7 @@ def _uuid(state: State) -> str:
 
 
 def _snapshot(state: State, top: files.Spot, source: str, target: str, read_only: bool) -> State:
+    check_component(source)
     check_component(target)
     origin = _subvolume(state, top, source)
     spot = _check_free(state, top, target)
@@ -159,6 +160,7 @@ def _walk(state: State, top: files.Spot, path: str) -> tuple[files.Spot, Subvolu
 
 
 def _publish(state: State, top: files.Spot, source: str, target: str) -> State:
+    check_component(source)
     check_component(target)
     spot, entry = _child(state, top, source)
     if entry is None:

@@ -124,8 +124,12 @@ def add_address(state: State, link: LinkRow, address: Interface) -> State:
 def add_default_route(state: State, network: int, gateway: int) -> State:
     """Add the default route: the next hop is checked first, then whether there is one already.
 
-    A gateway that is this host's own address is taken as any other.
+    A gateway that is this host's own address is taken as any other, but not over a link that is down:
+    a link keeps its own addresses then.
     """
+    own = [row for row in state.links.values() if row.network == network and gateway in _held(row)]
+    if own and not any(row.up for row in own):
+        raise Refused(errno.ENETDOWN)
     for row in _up(state, network):
         if any(gateway in held.subnet for held in row.addresses):
             break
@@ -134,6 +138,10 @@ def add_default_route(state: State, network: int, gateway: int) -> State:
     if network in state.routes:
         raise Refused(errno.EEXIST)
     return attrs.evolve(state, routes=with_row(state.routes, network, RouteRow(gateway, row.id)))
+
+
+def _held(link: LinkRow) -> set[int]:
+    return {interface.address for interface in link.addresses}
 
 
 def _up(state: State, network: int) -> list[LinkRow]:

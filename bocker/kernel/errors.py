@@ -65,7 +65,7 @@ class Denied(KernelError):
 
 
 class Unreachable(KernelError):
-    """ENETUNREACH, ENOTCONN: no way from here to there."""
+    """ENETUNREACH, ENETDOWN, ENOTCONN: no way from here to there."""
 
 
 class Unsupported(KernelError):
@@ -110,7 +110,7 @@ _MEANINGS: tuple[tuple[type[KernelError], tuple[int, ...]], ...] = (
     (ReadOnly, (_errno.EROFS,)),
     (Denied, (_errno.EPERM, _errno.EACCES)),
     (TooLarge, (_errno.EFBIG, _errno.E2BIG)),
-    (Unreachable, (_errno.ENETUNREACH, _errno.ENOTCONN)),
+    (Unreachable, (_errno.ENETUNREACH, _errno.ENETDOWN, _errno.ENOTCONN)),
     (Unsupported, (_errno.EOPNOTSUPP, getattr(_errno, "ENOTSUP", _errno.EOPNOTSUPP), _errno.ENOTTY, _errno.ENOSYS)),
 )
 

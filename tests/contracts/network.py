@@ -363,6 +363,13 @@ class RoutesContract:
         kernel.network.add_default_route(GATEWAY)
         assert kernel.network.default_route() == GATEWAY
 
+    def test_ones_own_address_on_a_link_that_is_down_is_unreachable(self, kernel: Kernel) -> None:
+        """ENETDOWN: the address is known, the link is not up."""
+        make_bridge(kernel)
+        kernel.network.set_up("ct_bridge", False)
+        with refused(Unreachable, errno.ENETDOWN):
+            kernel.network.add_default_route(GATEWAY)
+
     def test_a_second_default_route_is_refused(self, kernel: Kernel) -> None:
         """EEXIST, and the first one stays."""
         make_route(kernel)

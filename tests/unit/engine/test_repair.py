@@ -49,7 +49,7 @@ def test_L3_a_child_that_dies_with_its_engine_has_a_copy_of_the_lock_for_a_momen
     elif command == "ps":
         assert bench.ps() == {"ps_42002": "dead"}
     else:
-        assert bench.rm("ps_42002") == ["ps_42002"]
+        assert bench.rm("ps_42002") == ["Removed: ps_42002"]
     assert bench.cleanup() == ()
 
 
