@@ -7,6 +7,7 @@ The rooms, from the inside out (`docs/concepts.md` tells the story):
 - `linux`   the real kernel behind the ports;
 - `fakes`   a kernel in memory behind the same ports;
 - `engine`  policy: what a container and an image are, and what happens to them;
+- `registry` the formats of images and the rules for speaking with registries;
 - `cli`     what a person types.
 """
 
