@@ -90,8 +90,9 @@ class TarStream:
         """Return the next entry, None at the archive's end; what is left of the one before is passed over."""
         extensions: dict[bytes, bytes] = {}
         while True:
-            self._skip(self._left + self._padding)
-            self._left = self._padding = 0
+            if self._left or self._padding:
+                self._skip(self._left + self._padding)
+                self._left = self._padding = 0
             block = self._take(BLOCK_BYTES)
             if block == _ZEROS:
                 _check_used(extensions)
@@ -247,16 +248,24 @@ def _check(block: bytes) -> None:
 
 def _number(field: bytes) -> int:
     """Read a number: octal digits, or two's complement in base 256 after a first bit that is set."""
+    text = field.strip(b" \0")
+    if not text.isdigit():
+        return _odd_number(field)
+    try:
+        return int(text, 8)
+    except ValueError:
+        raise BadArchive("a number that is none") from None
+
+
+def _odd_number(field: bytes) -> int:
     if field[0] & 0x80:
         bits = 8 * len(field) - 1
         number = int.from_bytes(field, "big") & (1 << bits) - 1
         return number - (1 << bits) if number >> (bits - 1) else number
-    text = field.lstrip(b" \0").partition(b"\0")[0].rstrip(b" ")
-    if not text:
-        return 0
-    if not text.isdigit() or b"8" in text or b"9" in text:
+    text = field.lstrip(b" \0").partition(b"\0")[0].rstrip(b" ")  # what follows a NUL is no part of it
+    if text and (not text.isdigit() or b"8" in text or b"9" in text):
         raise BadArchive("a number that is none")
-    return int(text, 8)
+    return int(text or b"0", 8)
 
 
 def _size(field: bytes) -> int:
@@ -341,15 +350,18 @@ def _records(data: bytes) -> dict[bytes, bytes]:
 def _extended(entry: Entry, extensions: dict[bytes, bytes]) -> Entry:
     said = extensions.get
     size = _said(said(b"size"), entry.size_bytes)
-    return entry.replace(
-        name=said(_SPARSE + b"name") or said(b"path") or entry.name,
-        link=said(b"linkpath") or entry.link if entry.kind in {SYMLINK, HARD_LINK} else b"",
-        uid=_said(said(b"uid"), entry.uid),
-        gid=_said(said(b"gid"), entry.gid),
-        size_bytes=size,
-        pieces=((0, size),) if size else (),
-        modified_ns=_moment_ns(extensions[b"mtime"]) if said(b"mtime") else entry.modified_ns,
-        xattrs=tuple((key[len(_XATTR) :], value) for key, value in extensions.items() if key.startswith(_XATTR)),
+    return Entry(
+        entry.kind,
+        said(_SPARSE + b"name") or said(b"path") or entry.name,
+        entry.mode,
+        _said(said(b"uid"), entry.uid),
+        _said(said(b"gid"), entry.gid),
+        _moment_ns(extensions[b"mtime"]) if said(b"mtime") else entry.modified_ns,
+        size,
+        ((0, size),) if size else (),
+        said(b"linkpath") or entry.link if entry.kind in {SYMLINK, HARD_LINK} else b"",
+        entry.device,
+        tuple((key[len(_XATTR) :], value) for key, value in extensions.items() if key.startswith(_XATTR)),
     )
 
 

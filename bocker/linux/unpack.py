@@ -98,7 +98,6 @@ def _keep_only(data: int, status: int) -> None:
 
 def _confine(target: str) -> None:
     """Make the target the root, and give up what a writer of files does not need; pivot_root(2)."""
-    k.prctl(k.PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setsid()  # Ctrl-C is the parent's to hear
     k.unshare(k.CLONE_NEWNS | k.CLONE_NEWNET | k.CLONE_NEWIPC)
     k.mount(None, b"/", None, k.MS_REC | k.MS_PRIVATE)
@@ -113,6 +112,7 @@ def _confine(target: str) -> None:
     os.setresgid(0, 0, 0)
     capabilities.limit_to(capabilities.mask_of(_KEPT))
     k.prctl(k.PR_SET_NO_NEW_PRIVS, 1)
+    k.prctl(k.PR_SET_PDEATHSIG, signal.SIGKILL)  # last, as a change of group would clear it
 
 
 class _Place:
