@@ -65,7 +65,7 @@ class Fields:
 
     def texts(self, name: str, most: int | None = None) -> tuple[str, ...]:
         """Return a list of texts, empty where there is none."""
-        return tuple(self._text(name, value or "") for value in self._list(name, most))
+        return tuple(self._text(name, value) for value in self._list(name, most))
 
     def objects(self, name: str, most: int) -> tuple[Fields, ...]:
         """Return a list of objects, of no more than `most`."""

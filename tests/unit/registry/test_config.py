@@ -66,6 +66,10 @@ def test_the_image_id_is_the_digest_of_the_bytes_as_they_came() -> None:
     assert str(parse_config(data).image_id) == "sha256:" + hashlib.sha256(data).hexdigest()
 
 
+def test_the_variant_belongs_to_the_platform() -> None:
+    assert parse(config() | {"variant": "v9"}).platform == Platform("linux", "arm64", "v9")
+
+
 def test_old_docker_s_command_of_one_word_is_read() -> None:
     assert parse(config(Cmd="/bin/sh", Entrypoint="/entry")).cmd == ("/bin/sh",)
     assert parse(config(Cmd="/bin/sh", Entrypoint="/entry")).entrypoint == ("/entry",)

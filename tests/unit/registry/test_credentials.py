@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bocker.core import jsontext
 from bocker.core.errors import InvalidValue
 from bocker.registry import credentials
 from bocker.registry.credentials import Credentials, HelperCall, parse_auth_file, parse_helper_answer
@@ -67,6 +66,7 @@ def test_docker_s_hub_has_many_names(key: str) -> None:
         ("quay.io/a/b", "quay.io/a/b", True),
         ("quay.io/a/b/c", "quay.io/a/b", False),
         ("quay.io/ab", "quay.io/a/b", False),
+        ("quay.io/v2", "quay.io/a/b", False),
         ("quay.io:443", "quay.io/a/b", False),
         ("quay.io", "quay.io:8443/a", False),
         ("x.quay.io", "quay.io/a", False),
@@ -100,7 +100,7 @@ def test_each_kind_of_entry_is_read(entry: dict[str, str], expected: Credentials
     assert lookups({"auths": {"quay.io": entry}}, "quay.io/x") == [expected]
 
 
-@pytest.mark.parametrize("encoded", ["no base64!", "bWU=", base64.b64encode(b"\xff:x").decode(), "Onh4"])
+@pytest.mark.parametrize("encoded", ["no base64!", "bWU6!eA==", "bWU=", base64.b64encode(b"\xff:x").decode(), "Onh4"])
 def test_a_damaged_entry_is_named_when_it_is_wanted_and_only_then(encoded: str) -> None:
     document = {"auths": {"quay.io": {"auth": encoded}, "x.example": auth("me")}}
     assert user_of(document, "x.example/y") == "me"
@@ -191,24 +191,15 @@ def test_a_file_that_can_not_be_kept_is_not_touched() -> None:
         credentials.with_entry(b"{}", "quay.io", Credentials("a:b", "x"))
 
 
-def nested(depth: int) -> bytes:
-    return b'{"a":' * depth + b"{}" + b"}" * depth
+def test_a_file_that_is_too_deep_to_write_is_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Newer interpreters read deeper than they write."""
+    monkeypatch.setattr(json, "dumps", too_deep)
+    with pytest.raises(BadDocument, match="can not be written again"):
+        credentials.with_entry(b"{}", "quay.io", Credentials("me", "x"))
 
 
-def is_json(data: bytes) -> bool:
-    try:
-        jsontext.loads(data)
-    except ValueError:
-        return False
-    return True
-
-
-def test_a_file_of_any_depth_is_kept_or_refused() -> None:
-    """Python reads a little deeper than it writes."""
-    deepest = max(depth for depth in range(500, 1000) if is_json(nested(depth)))
-    for depth in range(deepest - 16, deepest + 1):
-        data = nested(depth)
-        tried(lambda data=data: credentials.with_entry(data, "quay.io", Credentials("me", "x")))  # type: ignore[misc]
+def too_deep(*_: object, **__: object) -> str:
+    raise RecursionError
 
 
 def test_a_secret_is_not_in_its_text_form() -> None:

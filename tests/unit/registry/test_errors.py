@@ -22,6 +22,10 @@ def test_other_peoples_text_stays_on_one_line_and_drives_no_terminal(subject: st
         assert (error.hint or "").isprintable()
 
 
+def test_lines_become_one() -> None:
+    assert errors.one_line("a\n\t b\r\n") == "a b"
+
+
 @pytest.mark.parametrize("length", [1, 200, 201, 100_000])
 def test_long_text_is_cut(length: int) -> None:
     assert len(errors.one_line("x" * length)) == min(length, 200)

@@ -59,7 +59,7 @@ def test_P1_an_index_is_read(media_type: str) -> None:
 def test_a_media_type_may_be_said_by_one_side_or_by_none() -> None:
     unsaid = {name: value for name, value in manifest().items() if name != "mediaType"}
     assert parse_one(unsaid).media_type == manifests.OCI_MANIFEST
-    assert parse_one(unsaid, manifests.DOCKER_MANIFEST).media_type == manifests.DOCKER_MANIFEST
+    assert parse_one(unsaid, f"{manifests.DOCKER_MANIFEST} ; charset=utf-8").media_type == manifests.DOCKER_MANIFEST
     assert parse_one(manifest(), "application/octet-stream").media_type == manifests.OCI_MANIFEST
 
 
@@ -232,7 +232,7 @@ def test_a_manifest_that_is_written_is_read_again(
     layers: tuple[Descriptor, ...], notes: tuple[tuple[str, str], ...], media_type: str
 ) -> None:
     made = manifests.compose_manifest(Descriptor(manifests.OCI_CONFIG, digest(1), 1), layers, notes, media_type)
-    assert parse_manifest(made.data, media_type) == made
+    assert parse_manifest(made.data) == parse_manifest(made.data, media_type) == made
 
 
 @given(st.lists(ENTRIES, max_size=4).map(tuple), NOTES, st.sampled_from(sorted(manifests.INDEXES)))
@@ -240,7 +240,7 @@ def test_an_index_that_is_written_is_read_again(
     entries: tuple[Descriptor, ...], notes: tuple[tuple[str, str], ...], media_type: str
 ) -> None:
     made = manifests.compose_index(entries, notes, media_type)
-    assert parse_manifest(made.data, media_type) == made
+    assert parse_manifest(made.data) == parse_manifest(made.data, media_type) == made
 
 
 def test_what_is_accepted_names_both_kinds_of_both_makers() -> None:

@@ -102,6 +102,11 @@ def test_what_is_no_name_is_refused(text: str) -> None:
         parse_name(text)
 
 
+def test_an_address_is_refused_as_one() -> None:
+    with pytest.raises(InvalidValue, match="is an address, not a name"):
+        parse_name("https://quay.io/x")
+
+
 @pytest.mark.parametrize(
     ("text", "host"),
     [

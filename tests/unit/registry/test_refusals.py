@@ -36,6 +36,7 @@ def refused(status: int, body: bytes, retry_after: str = "") -> errors.RegistryE
         (401, {"message": "bad password"}, errors.AccessDenied, "bad password (401)"),
         (429, said("TOOMANYREQUESTS", "slow\n down"), errors.TooManyRequests, "slow down (429)"),
         (400, said("NAME_INVALID", "\x1b[2Jno"), errors.RegistryError, "\\x1b[2Jno (400)"),
+        (404, {}, errors.NotInRegistry, "not found (404)"),
         (503, {}, errors.RegistryFailed, "service unavailable (503)"),
         (418, {"errors": []}, errors.RegistryError, "i'm a teapot (418)"),
         (599, {"errors": 5}, errors.RegistryFailed, "the registry refused (599)"),
