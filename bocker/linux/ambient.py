@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from bocker.kernel.ambient import Ambient
-from bocker.linux import proc
 from bocker.linux.errors import translated
 
 
@@ -28,5 +27,7 @@ class LinuxAmbient(Ambient):
 
     def boot_id(self) -> str:
         """Return the kernel's random boot id, random(4)."""
+        from bocker.linux import proc  # `images` wants the clock only
+
         with translated("ambient.boot_id", ""):
             return proc.boot_id()

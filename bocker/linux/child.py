@@ -20,6 +20,7 @@ from bocker.core import spec as words
 from bocker.core.spec import ExecSpec, Process
 from bocker.linux import capabilities
 from bocker.linux import syscalls as k
+from bocker.linux.files import write_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,16 +117,7 @@ def write_tasks(task_files: tuple[str, ...]) -> None:
     `cgroup.procs` would take twenty times as long: it waits for all threads of the process.
     """
     for path in task_files:
-        write(path, b"0")
-
-
-def write(path: str, data: bytes) -> None:
-    """Write to a kernel file in one call, so that the kernel's answer is seen."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, data)
-    finally:
-        os.close(descriptor)
+        write_file(path, b"0")
 
 
 def wait_for_release(ends: Ends) -> None:

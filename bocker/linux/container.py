@@ -11,7 +11,8 @@ from bocker.core import spec as words
 from bocker.core.spec import ContainerSpec, NetworkSpec
 from bocker.linux import netlink, rootfs
 from bocker.linux import syscalls as k
-from bocker.linux.child import Ends, begin, execute, run, step, wait_for_release, write, write_tasks
+from bocker.linux.child import Ends, begin, execute, run, step, wait_for_release, write_tasks
+from bocker.linux.files import write_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _build_network(network: NetworkSpec, host_socket: int) -> None:
 
 def _write_sysctls(sysctls: tuple[tuple[str, str], ...]) -> None:
     for name, value in sysctls:
-        write("/proc/sys/" + name.replace(".", "/"), value.encode())
+        write_file("/proc/sys/" + name.replace(".", "/"), value.encode())
 
 
 def _prepare_mounts(spec: ContainerSpec) -> rootfs.Prepared:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from bocker.linux.files import read_file
 
 _boot_id = ""
 _DEAD = frozenset({b"Z", b"X", b"x"})
@@ -12,7 +12,7 @@ def boot_id() -> str:
     """Return the kernel's word for this boot, random(4)."""
     global _boot_id
     if not _boot_id:
-        _boot_id = read("/proc/sys/kernel/random/boot_id").decode().strip()
+        _boot_id = read_file("/proc/sys/kernel/random/boot_id").decode().strip()
     return _boot_id
 
 
@@ -22,16 +22,7 @@ def start_ticks(pid: int) -> int | None:
     Field 22 of /proc/PID/stat, proc_pid_stat(5), counted after the name, which may hold anything.
     """
     try:
-        fields = read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+        fields = read_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     except OSError:
         return None
     return None if fields[0] in _DEAD else int(fields[19])
-
-
-def read(path: str) -> bytes:
-    """Return a small file of the kernel's, which tells its whole content in one call."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(descriptor, 65_536)
-    finally:
-        os.close(descriptor)

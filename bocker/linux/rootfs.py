@@ -90,6 +90,11 @@ def pivot(root: int) -> None:
     pivot_root(2), "pivot_root(".", ".")": the old root is stacked under the new one and detached.
     """
     os.fchdir(root)
+    pivot_here()
+
+
+def pivot_here() -> None:
+    """The same for the working directory, which is a mount point."""
     k.pivot_root(b".", b".")
     k.umount2(b".", k.MNT_DETACH)
     os.chdir("/")

@@ -20,6 +20,7 @@ from bocker.core.tarstream import BadArchive, Entry, TarStream
 from bocker.kernel.archives import Bounds
 from bocker.linux import capabilities, child
 from bocker.linux import syscalls as k
+from bocker.linux.rootfs import pivot_here
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,9 +105,7 @@ def _confine(target: str) -> None:
     place = os.fsencode(target)
     k.mount(place, place, None, k.MS_BIND)
     os.chdir(place)
-    k.pivot_root(b".", b".")
-    k.umount2(b".", k.MNT_DETACH)
-    os.chdir(b"/")
+    pivot_here()
     os.umask(0)
     os.setgroups(())
     os.setresgid(0, 0, 0)
