@@ -62,7 +62,11 @@ def anything(kernel: Kernel, reference: str) -> ContainerId | ImageId:
 
 def find_container(kernel: Kernel, reference: str) -> ContainerRecord | None:
     """Return the container that a word names, None when it names none."""
-    found = ContainerId.parse(reference) or find_container_id(kernel, reference)
+    whole = ContainerId.parse(reference)
+    record = None if whole is not None else _record_named(kernel, reference)
+    if record is not None:
+        return record
+    found = whole or _by_prefix(kernel, reference)
     try:
         return None if found is None else store.load_container(kernel, found)
     except Missing:
@@ -74,9 +78,10 @@ def find_container_id(kernel: Kernel, reference: str) -> ContainerId | None:
     whole = ContainerId.parse(reference)
     if whole is not None:
         return whole if _claimed(kernel, store.container_key(whole)) else None
-    found = named(kernel, reference)
-    if found is not None:
-        return found
+    return named(kernel, reference) or _by_prefix(kernel, reference)
+
+
+def _by_prefix(kernel: Kernel, reference: str) -> ContainerId | None:
     if not is_prefix_word(reference, ContainerId.prefix):
         return None
     return _only(reference, store.container_ids(kernel))
@@ -127,6 +132,12 @@ def give_up_tag(kernel: Kernel, tag: str, winner: ImageId) -> None:
 
 
 def named(kernel: Kernel, name: str) -> ContainerId | None:
+    """Return the id of the container that has a name, None when none has."""
+    record = _record_named(kernel, name)
+    return None if record is None else store.id_of(record)
+
+
+def _record_named(kernel: Kernel, name: str) -> ContainerRecord | None:
     """Return the container that has a name.
 
     A record of its own says which it is, so that no other has to be read; what counts is the
@@ -134,9 +145,10 @@ def named(kernel: Kernel, name: str) -> ContainerId | None:
     """
     found = _noted(kernel, name)
     try:
-        return found if found is not None and store.load_container(kernel, found).name == name else None
+        record = None if found is None else store.load_container(kernel, found)
     except (Missing, Damaged):
         return None
+    return record if record is not None and record.name == name else None
 
 
 def note_name(kernel: Kernel, name: str, container: ContainerId) -> None:

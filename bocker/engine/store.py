@@ -4,6 +4,7 @@ containers/ps_N   ContainerRecord; creating it claims the id
 images/img_N      ImageTags; creating it claims the id
 contents/UUID     ImageContent of the subvolume with that UUID
 logs/ps_N         the container's output
+names/NAME        the id of the container that has a name
 counters/FOLDER   the last number that was given
 store/format      the format of all this
 """
