@@ -29,7 +29,11 @@ class ProcessIdentity(Value):
 
 
 class ContainerRecord(Value):
-    """What is known of a container; kept outside its root file system, where it can't forge it."""
+    """What is known of a container; kept outside its root file system, where it can't forge it.
+
+    environment: NAME=VALUE of the image and of `run`, which `exec` takes over with the user and the
+    working directory. labels: NAME=VALUE.
+    """
 
     id: str
     image: str
@@ -46,6 +50,11 @@ class ContainerRecord(Value):
     oom_killed: bool = False
     remove_on_exit: bool = False
     limits: Limits = Limits()
+    environment: tuple[str, ...] = ()
+    working_directory: str = ""
+    user: str = ""
+    stop_signal: str = ""
+    labels: tuple[str, ...] = ()
 
 
 class ImageTags(Value):
@@ -59,13 +68,47 @@ class ImageContent(Value):
     """What belongs to an image's subvolume; its key is the subvolume's UUID.
 
     Replacing an image exchanges two subvolumes; as the record goes with the UUID, the exchange is
-    the only commit point.
+    the only commit point. The record stays while a container has a snapshot of it.
+
+    command to labels: the words of OCI's configuration, pairs as NAME=VALUE. layers: the chain ids
+    (64 hexadecimal digits) of its layers, the base first. config, manifest: the digests (`sha256:…`)
+    of the documents among the blobs; None while its own layer was not written yet (after `init` and
+    `commit`), then `base` is the configuration it was made on, `layers` are those of the base, and
+    author and message wait for the history. digests: HOST/REPOSITORY@sha256:… where a registry has it.
     """
 
     uuid: str
     source: str
     created_ns: int
     command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    working_directory: str = ""
+    user: str = ""
+    exposed_ports: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    stop_signal: str = ""
+    labels: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    config: str | None = None
+    manifest: str | None = None
+    digests: tuple[str, ...] = ()
+    base: str | None = None
+    author: str = ""
+    message: str = ""
+    size_bytes: int | None = None
+
+
+class LayerRecord(Value):
+    """What is known of a layer's subvolume `layer_CHAIN`; the key is the chain id, 64 hexadecimal digits.
+
+    diff_id: of what is packed in it, 64 hexadecimal digits. size_bytes: what it adds to the layer
+    below, as `storage.size_bytes` counts.
+    """
+
+    chain_id: str
+    diff_id: str
+    size_bytes: int
 
 
 class SetupRecord(Value):

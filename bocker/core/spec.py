@@ -25,13 +25,15 @@ STEP_HOSTNAME = "set the host name"
 STEP_SYSCTLS = "set the kernel's settings"
 STEP_ROOT = "enter the root file system"
 STEP_MOUNTS = "mount"
+STEP_USER = "find the user"
 STEP_PRIVILEGES = "drop privileges"
 STEP_NAMESPACES = "enter the namespaces"
 STEP_DIRECTORY = "change to the working directory"
 STEP_EXECUTE = "execute"
 CREATE_STEPS = (STEP_CLONE, STEP_GROUP, STEP_NETWORK, STEP_HOSTNAME, STEP_SYSCTLS)
-RELEASE_STEPS = (STEP_ROOT, STEP_MOUNTS, STEP_PRIVILEGES, STEP_DIRECTORY, STEP_EXECUTE)
+RELEASE_STEPS = (STEP_ROOT, STEP_MOUNTS, STEP_USER, STEP_PRIVILEGES, STEP_DIRECTORY, STEP_EXECUTE)
 
+PASSWD_FILE = "/etc/passwd"
 GROUP_FILE = "/etc/group"
 GROUP_FILE_BYTES = 65_536  # a longer one is not read
 HIGHEST_GROUP = (1 << 32) - 2  # the number above means "none" to the kernel
@@ -108,6 +110,11 @@ class Process(Value):
     for the bounding, permitted and effective sets; inheritable and ambient stay empty. `seccomp`
     is the place of a filter program, None until the engine has one. `groups_from_image`: to
     `groups`, add those that the container's own `GROUP_FILE` lists root in, when `uid` is root's.
+
+    `user`: USER[:GROUP], names or numbers, looked for in the container's own `PASSWD_FILE` and
+    `GROUP_FILE` as docker does; it replaces uid, gid and groups, and gives HOME where env has none.
+    Empty: uid, gid and groups as they are. `cwd` is made, root's, mode 0755, where a container's first
+    process has none.
     """
 
     args: tuple[str, ...]
@@ -121,6 +128,7 @@ class Process(Value):
     no_new_privileges: bool = True
     seccomp: bytes | None = None
     groups_from_image: bool = False
+    user: str = ""
 
 
 class ContainerSpec(Value):

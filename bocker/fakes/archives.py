@@ -8,6 +8,8 @@ import errno
 import hashlib
 import zlib
 
+from collections.abc import Callable
+
 import attrs
 
 from bocker.core.tarstream import BadArchive
@@ -15,7 +17,7 @@ from bocker.fakes import files, layers
 from bocker.fakes.errors import NotModelled, Refused
 from bocker.fakes.state import DIRECTORY, Entry, Place, State, new_id, with_row
 from bocker.fakes.view import View
-from bocker.kernel.archives import Archives, Bounds, Unpacked
+from bocker.kernel.archives import GZIP, Archives, Bounds, Member, Packed, Unpacked
 
 _UNSUPPORTED = (b"BZh", b"\xfd7zXZ\0", b"\x04\x22\x4d\x18")
 _CHUNK_BYTES = 1 << 20
@@ -28,7 +30,25 @@ class FakeArchives(View, Archives):
     __slots__ = ()
     name = "archives"
 
-    def unpack(self, blob: str, target: str, bounds: Bounds) -> Unpacked:
+    def pack(
+        self,
+        tree: str,
+        base: str | None,
+        archive: str,
+        compression: str = GZIP,
+        progress: Callable[[int], None] | None = None,
+    ) -> Packed:
+        raise NotModelled("pack")
+
+    def spill(
+        self, archive: str, directory: str, bounds: Bounds, progress: Callable[[int], None] | None = None
+    ) -> tuple[Member, ...]:
+        raise NotModelled("spill")
+
+    def bundle(self, members: tuple[tuple[str, str | bytes], ...], archive: str) -> None:
+        raise NotModelled("bundle")
+
+    def unpack(self, blob: str, target: str, bounds: Bounds, progress: Callable[[int], None] | None = None) -> Unpacked:
         return self._apply("unpack", blob, lambda state: _unpack(state, blob, target, bounds))
 
 

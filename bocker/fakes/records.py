@@ -51,7 +51,7 @@ class FakeRecords(View, Records):
     def list(self, folder: str) -> tuple[str, ...]:
         return self._ask("list", folder, lambda state: _list(state, self._root, folder))
 
-    def lock(self, name: str, wait: bool = True) -> FakeLock:
+    def lock(self, name: str, wait: bool = True, shared: bool = False) -> FakeLock:
         token = self._apply("lock", name, lambda state: self._take(state, name, wait))
         while token is None:
             self._world.wait(None)

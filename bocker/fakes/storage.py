@@ -10,7 +10,7 @@ from collections.abc import Callable
 import attrs
 
 from bocker.fakes import files
-from bocker.fakes.errors import Refused
+from bocker.fakes.errors import NotModelled, Refused
 from bocker.fakes.files import check_component
 from bocker.fakes.state import DIRECTORY, SUBVOLUME, SYMLINK, Entry, Place, State, SubvolumeRow, with_row, without
 from bocker.fakes.view import View
@@ -46,6 +46,9 @@ class FakeStorage(View, Storage):
 
     def nested(self, name: str) -> tuple[str, ...]:
         return self._ask("nested", name, lambda state: _nested(state, self._top(state), name))
+
+    def size_bytes(self, name: str, since: str | None = None) -> int:
+        raise NotModelled("size_bytes")
 
     def sync(self) -> None:
         self._change("sync", "", lambda state: _sync(state, self._top(state)))

@@ -6,6 +6,13 @@ from abc import ABC, abstractmethod
 
 from bocker.core.value import Value
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PLAIN, GZIP = "plain", "gzip"
+STANDARD_STREAM = "-"  # in place of a path: standard input to read, standard output to write
+
 
 class Bounds(Value):
     """What an archive may hold at most.
@@ -28,13 +35,38 @@ class Unpacked(Value):
     entries: int
 
 
+class Packed(Value):
+    """A layer that was written. digest: the SHA-256 of the file, and size_bytes its length. diff_id: the
+    SHA-256 of the stream before compression, and stream_bytes its length. entries: how many."""
+
+    digest: str
+    size_bytes: int
+    diff_id: str
+    stream_bytes: int
+    entries: int
+
+
+class Member(Value):
+    """A member of an archive. A file's `digest` is the SHA-256 of its content; a symbolic or hard link has
+    none, but the `target` that it names. Names are text, with undecodable bytes as surrogates."""
+
+    name: str
+    digest: str = ""
+    size_bytes: int = 0
+    target: str = ""
+
+
 class Archives(ABC):
-    """Archives in files of the host. Paths are absolute."""
+    """Archives in files of the host. Paths are absolute.
+
+    `progress` is called with the number of bytes of the archive that were read or written so far,
+    every fifth of a second or so, however little was done meanwhile; what it raises ends the work.
+    """
 
     __slots__ = ()
 
     @abstractmethod
-    def unpack(self, blob: str, target: str, bounds: Bounds) -> Unpacked:
+    def unpack(self, blob: str, target: str, bounds: Bounds, progress: Callable[[int], None] | None = None) -> Unpacked:
         """Apply the layer in the file `blob` to the directory `target`, which holds the layers below.
 
         The format is tar as POSIX (ustar, PAX), GNU and star write it, plain or compressed by gzip or
@@ -58,4 +90,54 @@ class Archives(ABC):
         what is wrong; ENAMETOOLONG), ENOTDIR for a target that is no directory; TooLarge for more than
         `bounds` allow (EFBIG in bytes, E2BIG in entries or depth); Unsupported for another
         compression; NoSpace, ReadOnly, Denied.
+        """
+
+    @abstractmethod
+    def pack(
+        self,
+        tree: str,
+        base: str | None,
+        archive: str,
+        compression: str = GZIP,
+        progress: Callable[[int], None] | None = None,
+    ) -> Packed:
+        """Write the layer that makes the subvolume `tree` out of the subvolume `base`, or all of `tree`.
+
+        `tree` and `base` are snapshots that nobody changes meanwhile, and `tree` descends from `base` by
+        snapshots: what is compared is what btrfs has written since `base` was taken, not the files one by
+        one. `archive` is a file that is replaced, mode 0600, or `STANDARD_STREAM`.
+
+        Unpacking the layer on `base` gives `tree`, in all that `unpack` keeps. Entries are in the order of
+        their names, each directory before what is in it, and the same trees give the same stream: names of
+        owners are left out, times are whole. What went is told by whiteouts; a directory that is another
+        one now by an opaque one. Every name of a changed file with several is there, the later ones as
+        hard links. Sockets are left out. What a mount or a nested subvolume holds is not entered.
+
+        Raise Missing, Invalid for what is no subvolume, Unsupported for another compression, NoSpace,
+        ReadOnly, Denied; then a part of the file may be left.
+        """
+
+    @abstractmethod
+    def spill(
+        self, archive: str, directory: str, bounds: Bounds, progress: Callable[[int], None] | None = None
+    ) -> tuple[Member, ...]:
+        """Put the content of each file in an archive into `directory` under its SHA-256, and return what
+        the archive holds, in its order.
+
+        The archive is read once, from a file or `STANDARD_STREAM`; the formats are those of `unpack`.
+        No name in it becomes a name on the host. Files that are there already are left as they are; new
+        ones have mode 0600, and appear whole. Directories and nodes are passed over. `bounds.size_bytes`
+        is of the uncompressed archive.
+
+        Raise as `unpack` does. After an error files that were whole may be left.
+        """
+
+    @abstractmethod
+    def bundle(self, members: tuple[tuple[str, str | bytes], ...], archive: str) -> None:
+        """Write an archive of files: (name, the host's path of the content, or the content itself).
+
+        Owned by root, mode 0644, of time 0, in the given order, a directory's entry before the first name
+        in it; the same content gives the same bytes. `archive` is a file that is replaced at one instant,
+        mode 0600, or `STANDARD_STREAM`. Raise Missing, NoSpace, ReadOnly, Denied; then there is no file
+        that was not there before.
         """

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno as _errno
 
+EKEYREJECTED = getattr(_errno, "EKEYREJECTED", 129)  # Linux alone has it
+
 
 class KernelError(Exception):
     """An operation that the kernel refused.
@@ -65,7 +67,12 @@ class Denied(KernelError):
 
 
 class Unreachable(KernelError):
-    """ENETUNREACH, ENETDOWN, ENOTCONN: no way from here to there."""
+    """ENETUNREACH, ENETDOWN, ENOTCONN, EHOSTUNREACH, ECONNREFUSED, ECONNRESET, ETIMEDOUT, EPROTO: no way
+    from here to there, or none that lasts."""
+
+
+class Untrusted(KernelError):
+    """EKEYREJECTED: the other side can not prove who it is."""
 
 
 class Unsupported(KernelError):
@@ -110,7 +117,20 @@ _MEANINGS: tuple[tuple[type[KernelError], tuple[int, ...]], ...] = (
     (ReadOnly, (_errno.EROFS,)),
     (Denied, (_errno.EPERM, _errno.EACCES)),
     (TooLarge, (_errno.EFBIG, _errno.E2BIG)),
-    (Unreachable, (_errno.ENETUNREACH, _errno.ENETDOWN, _errno.ENOTCONN)),
+    (
+        Unreachable,
+        (
+            _errno.ENETUNREACH,
+            _errno.ENETDOWN,
+            _errno.ENOTCONN,
+            _errno.EHOSTUNREACH,
+            _errno.ECONNREFUSED,
+            _errno.ECONNRESET,
+            _errno.ETIMEDOUT,
+            _errno.EPROTO,
+        ),
+    ),
+    (Untrusted, (EKEYREJECTED,)),
     (Unsupported, (_errno.EOPNOTSUPP, getattr(_errno, "ENOTSUP", _errno.EOPNOTSUPP), _errno.ENOTTY, _errno.ENOSYS)),
 )
 

@@ -49,8 +49,9 @@ class Records(ABC):
         """Return the names of the records in a folder, sorted; none when there is no folder."""
 
     @abstractmethod
-    def lock(self, name: str, wait: bool = True) -> AbstractContextManager[None]:
-        """Hold the lock called `name` for the length of a `with` block.
+    def lock(self, name: str, wait: bool = True, shared: bool = False) -> AbstractContextManager[None]:
+        """Hold the lock called `name` for the length of a `with` block, alone or with all others that
+        share it.
 
         The kernel lets go of it when the holder dies. Another holder, of this process or another,
         makes it wait, or raise Busy where `wait` is false. The lock is taken by the call, not by

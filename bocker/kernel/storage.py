@@ -77,5 +77,12 @@ class Storage(ABC):
         Invalid when it is no subvolume."""
 
     @abstractmethod
+    def size_bytes(self, name: str, since: str | None = None) -> int:
+        """Return how much room the files of a subvolume take: what is allocated to each, hard links
+        counted once, whatever they share with other subvolumes. With `since`, a read-only snapshot that
+        `name` descends from: only the files that were changed after it was taken. Raise Missing, Invalid
+        when one is no subvolume."""
+
+    @abstractmethod
     def sync(self) -> None:
         """Return when everything written to the store so far is on disk."""

@@ -8,12 +8,13 @@ import hashlib
 import os
 import signal
 
-from bocker.kernel.archives import Archives, Bounds, Unpacked
+from bocker.kernel.archives import GZIP, Archives, Bounds, Member, Packed, Unpacked
 from bocker.linux import inflate, unpack
 from bocker.linux.errors import ToolError, translated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -26,7 +27,25 @@ class LinuxArchives(Archives):
 
     __slots__ = ()
 
-    def unpack(self, blob: str, target: str, bounds: Bounds) -> Unpacked:
+    def pack(
+        self,
+        tree: str,
+        base: str | None,
+        archive: str,
+        compression: str = GZIP,
+        progress: Callable[[int], None] | None = None,
+    ) -> Packed:
+        raise NotImplementedError
+
+    def spill(
+        self, archive: str, directory: str, bounds: Bounds, progress: Callable[[int], None] | None = None
+    ) -> tuple[Member, ...]:
+        raise NotImplementedError
+
+    def bundle(self, members: tuple[tuple[str, str | bytes], ...], archive: str) -> None:
+        raise NotImplementedError
+
+    def unpack(self, blob: str, target: str, bounds: Bounds, progress: Callable[[int], None] | None = None) -> Unpacked:
         """Apply a layer to a directory; see the port."""
         with translated("archives.unpack", blob):
             file = os.open(blob, os.O_RDONLY | os.O_CLOEXEC)

@@ -91,7 +91,7 @@ class LinuxRecords(Records):
                 return ()
             return tuple(sorted(name for name in found if name[0] != "."))
 
-    def lock(self, name: str, wait: bool = True) -> _Lock:
+    def lock(self, name: str, wait: bool = True, shared: bool = False) -> _Lock:
         """Take a lock; see the port."""
         with translated("records.lock", name):
             _check(name)

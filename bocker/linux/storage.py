@@ -103,6 +103,9 @@ class LinuxStorage(Storage):
                 _described(name, top)
                 return tuple(f"{name}/{os.fsdecode(path)}" for path in _deepest_first(_nested_paths(top)))
 
+    def size_bytes(self, name: str, since: str | None = None) -> int:
+        raise NotImplementedError
+
     def sync(self) -> None:
         """Write everything to disk; see the port."""
         with translated("storage.sync", self._store), _Opened(self._store) as store:
