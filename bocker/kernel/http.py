@@ -53,7 +53,11 @@ class Answered(Value):
 
 
 class Failed(Value):
-    """A transfer ended without an answer, or in the middle of it. What a download had written stays."""
+    """A transfer ended without an answer, or in the middle of it. What a download had written stays.
+
+    error: as `Http` tells it, of the operation `http.download` or `http.upload`, or that of the file:
+    Missing, Denied, NoSpace, ReadOnly.
+    """
 
     transfer: int
     error: KernelError
@@ -61,15 +65,19 @@ class Failed(Value):
 
 class Http(ABC):
     """Requests as they are told: nothing is retried, no redirect is followed, no header is made up but
-    Host, Content-Length, Accept-Encoding (`identity`) and User-Agent.
+    Host, Content-Length, Accept-Encoding (`identity`), User-Agent and Connection.
 
     Proxies and certificates are found as the library `requests` finds them (HTTPS_PROXY, NO_PROXY,
-    REQUESTS_CA_BUNDLE); credentials in `.netrc` are not used. Of a proxy, too, there is only the answer.
+    REQUESTS_CA_BUNDLE); credentials in `.netrc` or in the address are not used, cookies not kept. Of a
+    proxy, too, there is only the answer.
 
     Errors: Unreachable when there is no connection, or it breaks (ECONNREFUSED, ECONNRESET,
     EHOSTUNREACH also where the name is unknown, ETIMEDOUT after 30 s without a byte, EPROTO for what
-    is no HTTP); Untrusted for a certificate (EKEYREJECTED, the reason in `detail`); Invalid for an
-    address that is none.
+    is no HTTP); Untrusted for a certificate (EKEYREJECTED, the reason in `detail`); Invalid for what
+    can't be sent: an address that is none, a line's end or another control character in it, in a
+    method or in a header. The subject of an error is the address without its query and credentials.
+
+    `ask` raises them; transfers raise nothing and tell them by `Failed`.
     """
 
     __slots__ = ()
@@ -82,25 +90,25 @@ class Http(ABC):
     def download(self, request: Request, path: str, size_bytes: int) -> int:
         """Begin to fetch a body of `size_bytes` into the file `path`; return the transfer's number.
 
-        A file that is there is gone on with: the request is sent with a `Range` for what is missing,
-        and 206 is appended if its Content-Range begins there; 200 begins the file anew. Nothing is
-        sent where nothing is missing (then the answer is 200 without headers). The file is made with
-        mode 0600 in a directory that is there. A body shorter than said fails (ECONNRESET), one that
-        is longer than `size_bytes` too (TooLarge, EFBIG; the file then ends at `size_bytes`).
-        Failures of writing: NoSpace, ReadOnly, Missing, Denied.
+        A file that is there is gone on with, if it is not longer than that: the request is sent with a
+        `Range` for what is missing. 206 is appended if its Content-Range begins there, and fails if not
+        (EPROTO); 200 begins the file anew. Nothing is sent where nothing is missing (then the answer is
+        200 without headers). The file is made with mode 0600, when the answer has come, in a directory
+        that is there. A body shorter than said fails (ECONNRESET); one that is longer than `size_bytes`
+        too (EFBIG), and the file then ends at `size_bytes`.
         """
 
     @abstractmethod
     def upload(self, request: Request, path: str) -> int:
-        """Begin to send a file as the request's body; return the transfer's number. The failure of
-        reading it: Missing, Denied."""
+        """Begin to send a file as the request's body; return the transfer's number."""
 
     @abstractmethod
     def wait(self, timeout_s: float) -> Progress | Answered | Failed | None:
         """Return what happened next to any transfer; None when nothing did in that time, and at once
-        when no transfer is under way."""
+        when no transfer is under way and everything was told. Of several `Progress` of one transfer
+        only the last is kept, and none once it ended."""
 
     @abstractmethod
     def cancel(self, transfer: int) -> None:
-        """End a transfer; nothing is reported of it any more. What a download had written stays.
-        One that ended already is none of its business."""
+        """End a transfer; nothing is reported of it any more, and its file is not written any more.
+        What a download had written stays. One that ended already is none of its business."""
