@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from bocker.core.settings import Settings
+from bocker.fakes.accounts import FakeAccounts
 from bocker.fakes.ambient import FakeAmbient
 from bocker.fakes.archives import FakeArchives
+from bocker.fakes.blobs import FakeBlobs
 from bocker.fakes.cgroups import FakeCgroups
 from bocker.fakes.errors import Crashed, Refused
 from bocker.fakes.faults import Gate
@@ -53,6 +55,8 @@ class FakeKernel(Kernel):
         self.processes = FakeProcesses(self)
         self.host = FakeHost(self)
         self.archives = FakeArchives(self)
+        self.blobs = FakeBlobs(self, f"{settings.store}/.meta")
+        self.accounts = FakeAccounts(self)
         self.ambient = FakeAmbient(self)
 
     def apply(

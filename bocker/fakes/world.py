@@ -16,6 +16,7 @@ import attrs
 
 from bocker.core.settings import Settings
 from bocker.fakes import dump, files, images, invariants, laws, programs, wire
+from bocker.fakes.accounts import Helper
 from bocker.fakes.errors import Crashed, NotModelled, Refused
 from bocker.fakes.faults import Call, Gate
 from bocker.fakes.kernel import FakeKernel
@@ -73,6 +74,7 @@ class World:
         self.privileged = privileged
         self.hierarchies = hierarchies
         self.firewall = True
+        self.helpers: dict[str, Helper | None] = {}  # by program; None: a file that can't be executed
         self.state = _booted(images.bare_host(State()))
         self.journal: list[JournalEntry] = []
         self.kernels: list[FakeKernel] = []

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from bocker.kernel.accounts import Accounts
     from bocker.kernel.ambient import Ambient
     from bocker.kernel.archives import Archives
+    from bocker.kernel.blobs import Blobs
     from bocker.kernel.cgroups import Cgroups
     from bocker.kernel.firewall import Firewall
     from bocker.kernel.host import Host
@@ -35,6 +37,8 @@ PORTS = (
     "processes",
     "host",
     "archives",
+    "blobs",
+    "accounts",
     "ambient",
 )
 
@@ -54,4 +58,6 @@ class Kernel:
         processes: Processes
         host: Host
         archives: Archives
+        blobs: Blobs
+        accounts: Accounts
         ambient: Ambient

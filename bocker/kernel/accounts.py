@@ -32,14 +32,15 @@ class Accounts(ABC):
 
     @abstractmethod
     def read(self, path: str) -> bytes:
-        """Return a file's content. Raise Missing, Invalid for a directory."""
+        """Return a file's content. Raise Missing, Invalid for a directory or where a part of the path is none."""
 
     @abstractmethod
     def update(self, path: str, change: Callable[[bytes], bytes]) -> None:
         """Replace a file by what `change` makes of its content (empty where there is none), at one
-        instant, on disk when this returns, mode 0600; the directory is made with mode 0700 if need be.
-        A symbolic link stays, and what it leads to is replaced. Two that update one file wait for each
-        other. What `change` raises is passed on, and nothing was changed then."""
+        instant, on disk when this returns, mode 0600, with the owner it had; the directory is made with
+        mode 0700 if need be. Raise Invalid as `read` does. A symbolic link stays, and what it leads to is
+        replaced. Two that update one file wait for each other. What `change` raises is passed on, and
+        nothing was changed then."""
 
     @abstractmethod
     def ask(self, program: str, verb: str, text: bytes) -> HelperAnswer:

@@ -76,6 +76,14 @@ def _open(name: str, settings: Settings) -> Any:  # noqa: PLR0911 - one line a p
         from bocker.linux.archives import LinuxArchives
 
         return LinuxArchives()
+    if name == "blobs":
+        from bocker.linux.blobs import LinuxBlobs
+
+        return LinuxBlobs(f"{settings.store}/.meta")
+    if name == "accounts":
+        from bocker.linux.accounts import LinuxAccounts
+
+        return LinuxAccounts()
     from bocker.linux.ambient import LinuxAmbient
 
     return LinuxAmbient()

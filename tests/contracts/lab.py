@@ -25,6 +25,16 @@ NO_FIREWALL = "no firewall"  # for `kernel` only: a host without nftables
 NO_RIGHTS = "no rights"  # for `kernel` only: a program that may not administer the network, until the lab is closed
 
 
+# What a helper does (`add_helper`).
+ECHO = "echo"  # prints its argument, a blank, and what it read
+REFUSE = "refuse"  # reads nothing, prints `refused`, and exits 3
+SUICIDE = "suicide"  # sends itself signal 9
+SLOW = "slow"  # closes its output, and takes a minute to end
+ENDLESS = "endless"  # prints nothing, and takes a minute to end
+FLOOD = "flood"  # prints without end
+FORBIDDEN = "forbidden"  # is not executable
+
+
 class Entry(Value):
     """What a file in a tree is. kind: `file`, `directory`, `link`, `character`, `block`, `fifo`.
 
@@ -88,6 +98,10 @@ class Lab(ABC):
     @abstractmethod
     def tree(self, path: str) -> dict[str, Entry]:
         """Return all that is below a directory by relative path, itself as `.`."""
+
+    @abstractmethod
+    def add_helper(self, program: str, kind: str) -> None:
+        """Put a program into PATH that does one of the things above."""
 
     @abstractmethod
     def mount(self, path: str) -> None:

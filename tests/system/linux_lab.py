@@ -19,6 +19,10 @@ from bocker.linux.firewall import LinuxFirewall
 from bocker.linux.storage import LinuxStorage
 from tests.contracts.lab import (
     DENIED,
+    ECHO,
+    ENDLESS,
+    FLOOD,
+    FORBIDDEN,
     FULL,
     MISSING,
     NO_FIREWALL,
@@ -26,6 +30,9 @@ from tests.contracts.lab import (
     NO_RIGHTS,
     PLAIN,
     READ_ONLY,
+    REFUSE,
+    SLOW,
+    SUICIDE,
     Entry,
     Lab,
 )
@@ -54,6 +61,16 @@ KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISBLK, "block"),
     (stat.S_ISFIFO, "fifo"),
 )
+
+HELPERS = {
+    ECHO: 'printf "%s " "$*"; exec cat',
+    REFUSE: "echo refused; exit 3",
+    SUICIDE: "kill -9 $$",
+    SLOW: "exec sleep 60 >&-",
+    ENDLESS: "exec sleep 60",
+    FLOOD: "exec cat /dev/zero",
+    FORBIDDEN: "exit 0",
+}
 
 
 class LinuxLab(Lab):
@@ -157,6 +174,16 @@ class LinuxLab(Lab):
             status = os.lstat(name)
             found[relative] = _entry(name, status, first_names.setdefault(status.st_ino, relative))
         return found
+
+    def add_helper(self, program: str, kind: str) -> None:
+        path = f"{self.directory}/bin"
+        if not os.path.exists(path):
+            self.make_directory(path)
+            before = os.environ["PATH"]
+            os.environ["PATH"] = f"{path}:{before}"
+            self._undo.append(lambda: os.environ.update(PATH=before))
+        self.write_file(f"{path}/{program}", f"#!/bin/sh\n{HELPERS[kind]}\n".encode())
+        os.chmod(f"{path}/{program}", 0o644 if kind == FORBIDDEN else 0o755)
 
     def mount(self, path: str) -> None:
         syscalls.mount(b"lab", os.fsencode(path), b"tmpfs", 0)

@@ -10,8 +10,10 @@ import pytest
 
 from bocker.core.settings import Settings
 from bocker.linux import LinuxKernel
+from tests.contracts.accounts import AccountsContract
 from tests.contracts.ambient import AmbientContract
 from tests.contracts.archives import ArchivesContract
+from tests.contracts.blobs import BlobsContract
 from tests.contracts.cgroups import CgroupsContract
 from tests.contracts.firewall import FirewallContract
 from tests.contracts.host import HostContract
@@ -74,10 +76,16 @@ def _remove_tables(keep: str) -> None:
             subprocess.run(("nft", "delete", *line.split()), check=True)
 
 
+class TestAccounts(AccountsContract): ...
+
+
 class TestAmbient(AmbientContract): ...
 
 
 class TestArchives(ArchivesContract): ...
+
+
+class TestBlobs(BlobsContract): ...
 
 
 class TestCgroups(CgroupsContract): ...

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 
 from bocker.fakes import World, files, groups, images, laws, programs, storage, wire
+from bocker.fakes.accounts import Helper
 from bocker.fakes.errors import Refused
 from bocker.fakes.state import (
     BLOCK,
@@ -29,8 +30,27 @@ from bocker.fakes.state import (
     without,
 )
 from bocker.fakes.state import Entry as Row
+from bocker.kernel.accounts import MOST_BYTES
 from bocker.kernel.processes import Exited
-from tests.contracts.lab import DENIED, FULL, MISSING, NO_FIREWALL, NO_GROUPS, NO_RIGHTS, PLAIN, READ_ONLY, Entry, Lab
+from tests.contracts.lab import (
+    DENIED,
+    ECHO,
+    ENDLESS,
+    FLOOD,
+    FORBIDDEN,
+    FULL,
+    MISSING,
+    NO_FIREWALL,
+    NO_GROUPS,
+    NO_RIGHTS,
+    PLAIN,
+    READ_ONLY,
+    REFUSE,
+    SLOW,
+    SUICIDE,
+    Entry,
+    Lab,
+)
 from tests.contracts.specs import Stage
 
 if TYPE_CHECKING:
@@ -44,6 +64,16 @@ HOLE_BYTES = 1 << 20
 LONG_AGO_NS = 1_000_000_000_123_456_789
 CAPABILITY = bytes.fromhex("0100000200200000000000000000000000000000")
 SIGKILL = 9
+
+HELPERS: dict[str, Helper | None] = {
+    ECHO: lambda verb, text: (0, verb.encode() + b" " + text),
+    REFUSE: lambda verb, text: (3, b"refused\n"),
+    SUICIDE: lambda verb, text: (128 + SIGKILL, b""),
+    SLOW: lambda verb, text: None,
+    ENDLESS: lambda verb, text: None,
+    FLOOD: lambda verb, text: (0, bytes(MOST_BYTES + 1)),
+    FORBIDDEN: None,
+}
 
 
 class FakeLab(Lab):
@@ -115,6 +145,9 @@ class FakeLab(Lab):
             first = first_names.setdefault(entry.inode, relative or ".") if entry.inode else relative or "."
             shown[relative or "."] = _shown(entry, first)
         return shown
+
+    def add_helper(self, program: str, kind: str) -> None:
+        self.world.helpers[program] = HELPERS[kind]
 
     def mount(self, path: str) -> None:
         self._change("mount", path, lambda state: _mounted(state, path, "tmpfs"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from tests.contracts.accounts import AccountsContract
 from tests.contracts.ambient import AmbientContract
 from tests.contracts.archives import ArchivesContract
+from tests.contracts.blobs import BlobsContract
 from tests.contracts.cgroups import CgroupsContract
 from tests.contracts.firewall import FirewallContract
 from tests.contracts.host import HostContract
@@ -14,11 +16,19 @@ from tests.contracts.records import RecordsContract
 from tests.contracts.storage import StorageContract
 
 
+class TestAccounts(AccountsContract):
+    pass
+
+
 class TestAmbient(AmbientContract):
     pass
 
 
 class TestArchives(ArchivesContract):
+    pass
+
+
+class TestBlobs(BlobsContract):
     pass
 
 
