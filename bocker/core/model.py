@@ -73,8 +73,9 @@ class ImageContent(Value):
     command to labels: the words of OCI's configuration, pairs as NAME=VALUE. layers: the chain ids
     (64 hexadecimal digits) of its layers, the base first. config, manifest: the digests (`sha256:…`)
     of the documents among the blobs; None while its own layer was not written yet (after `init` and
-    `commit`), then `base` is the configuration it was made on, `layers` are those of the base, and
-    author and message wait for the history. digests: HOST/REPOSITORY@sha256:… where a registry has it.
+    `commit`), then `base` is the configuration it was made on, `layers` and `manifest` are those of
+    the base, and author and message wait for the history. digests: HOST/REPOSITORY@sha256:… where a
+    registry has it. created_ns is when it came to be here, dated_ns what its configuration says.
     """
 
     uuid: str
@@ -96,6 +97,7 @@ class ImageContent(Value):
     base: str | None = None
     author: str = ""
     message: str = ""
+    dated_ns: int | None = None
     size_bytes: int | None = None
 
 

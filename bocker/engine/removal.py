@@ -9,11 +9,11 @@ from bocker.core import addresses, lifecycle
 from bocker.core.errors import BockerError, NoSuchObject, OperationFailed, StillRunning
 from bocker.core.ids import ContainerId, ImageId
 from bocker.core.value import Value
-from bocker.engine import resolve, store
+from bocker.engine import layers, resolve, store
 from bocker.engine.burial import bury, is_orphan
 from bocker.engine.failures import Doing
 from bocker.engine.relay import SIGKILL
-from bocker.kernel.errors import AlreadyExists, Busy, Missing
+from bocker.kernel.errors import AlreadyExists, Busy, KernelError, Missing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +52,19 @@ def remove(kernel: Kernel, settings: Settings, references: tuple[str, ...], forc
         elif subject not in seen:
             seen.add(subject)
             removals.append(_removed(kernel, settings, reference, subject, force))
+    if seen:
+        _collect(kernel)
     return tuple(removals)
+
+
+def _collect(kernel: Kernel) -> None:
+    """Take away what nothing is made of any more. What was asked for is done: what fails here is left to `cleanup`."""
+    try:
+        for uuid in store.stray_contents(kernel):
+            harmless(kernel.records.remove, store.content_key(uuid))
+        layers.collect(kernel)
+    except KernelError:
+        return
 
 
 def destroy(kernel: Kernel, container: ContainerId, name: str | None) -> None:
@@ -80,7 +92,7 @@ def destroy_image(kernel: Kernel, image: ImageId) -> None:
         pass
     harmless(store.delete_subvolume, kernel, gone)
     if uuid is not None:
-        harmless(kernel.records.remove, store.content_key(uuid))
+        harmless(store.forget_content, kernel, uuid)
     harmless(kernel.records.remove, store.image_key(image))
 
 

@@ -11,10 +11,10 @@ from bocker.core import addresses, lifecycle
 from bocker.core.errors import Damaged
 from bocker.core.ids import ContainerId, ImageId
 from bocker.core.model import ContainerRecord, ImageTags
-from bocker.engine import resolve, store
+from bocker.engine import layers, resolve, store
+from bocker.engine.building import aside_of
 from bocker.engine.burial import bury, is_orphan
 from bocker.engine.failures import Doing
-from bocker.engine.images import aside_of
 from bocker.engine.removal import destroy, gone_of, harmless
 from bocker.kernel.errors import Busy, Invalid, KernelError, Missing, Unsupported
 
@@ -63,6 +63,7 @@ def cleanup(kernel: Kernel, settings: Settings) -> tuple[str, ...]:
         for image in _images_seen(kernel):
             sweep.locked(image, sweep.image, image)
         sweep.attempt(sweep.contents)
+        sweep.attempt(sweep.layers)
         sweep.attempt(sweep.tags)
         sweep.attempt(sweep.names)
         if sweep.failures:
@@ -219,29 +220,16 @@ class _Sweep:
             return
         store.delete_subvolume(self.kernel, aside)
         self.lines.append(f"Removed: {aside}")
-        harmless(self.kernel.records.remove, store.content_key(uuid))
+        harmless(store.forget_content, self.kernel, uuid)
+
+    def layers(self) -> None:
+        """Remove the layers that a pull unpacked which did not come to its end."""
+        self.lines += [f"Removed: {name}" for name in layers.collect(self.kernel)]
 
     def contents(self) -> None:
-        """Forget contents whose subvolume is gone.
-
-        Asked twice: a name that is published or exchanged just now is missed by one look at most.
-        """
-        known = self.kernel.records.list(store.CONTENTS)
-        stray = [uuid for uuid in known if uuid not in self._uuids()] if known else []
-        if stray:
-            present = self._uuids()
-            for uuid in stray:
-                if uuid not in present:
-                    self._removed(self.kernel.records.remove, store.content_key(uuid), f"the record of content {uuid}")
-
-    def _uuids(self) -> frozenset[str]:
-        found = set()
-        for name in self.kernel.storage.names():
-            try:
-                found.add(self.kernel.storage.describe(name).uuid)
-            except Missing:
-                continue
-        return frozenset(found)
+        """Forget contents that nothing is made of."""
+        for uuid in store.stray_contents(self.kernel):
+            self._removed(self.kernel.records.remove, store.content_key(uuid), f"the record of content {uuid}")
 
     def tags(self) -> None:
         """Leave a tag that two images have to the newer one."""

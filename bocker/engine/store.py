@@ -3,6 +3,7 @@
 containers/ps_N   ContainerRecord; creating it claims the id
 images/img_N      ImageTags; creating it claims the id
 contents/UUID     ImageContent of the subvolume with that UUID
+layers/CHAIN      LayerRecord of the subvolume layer_CHAIN
 logs/ps_N         the container's output
 names/NAME        the id of the container that has a name
 counters/FOLDER   the last number that was given
@@ -14,7 +15,15 @@ from __future__ import annotations
 from bocker.core import jsontext, lifecycle
 from bocker.core.errors import Damaged, NewerStore
 from bocker.core.ids import ContainerId, ImageId
-from bocker.core.model import STORE_FORMAT, ContainerRecord, ImageContent, ImageTags, from_data, to_data
+from bocker.core.model import (
+    STORE_FORMAT,
+    ContainerRecord,
+    ImageContent,
+    ImageTags,
+    LayerRecord,
+    from_data,
+    to_data,
+)
 from bocker.kernel.errors import Invalid, Missing, NotEmpty
 
 TYPE_CHECKING = False
@@ -33,6 +42,7 @@ if TYPE_CHECKING:
 CONTAINERS = "containers"
 IMAGES = "images"
 CONTENTS = "contents"
+LAYERS = "layers"
 LOGS = "logs"
 COUNTERS = "counters"
 NAMES = "names"
@@ -53,6 +63,11 @@ def image_key(image: object) -> str:
 def content_key(uuid: str) -> str:
     """Return the key of what is known of an image's content."""
     return f"{CONTENTS}/{uuid}"
+
+
+def layer_key(chain_id: str) -> str:
+    """Return the key of what is known of a layer."""
+    return f"{LAYERS}/{chain_id}"
 
 
 def log_key(container: object) -> str:
@@ -137,6 +152,48 @@ def content_or_unknown(kernel: Kernel, uuid: str) -> ImageContent:
         return load_content(kernel, uuid)
     except (Missing, Damaged):
         return ImageContent(uuid, "", 0)
+
+
+def load_layer(kernel: Kernel, chain_id: str) -> LayerRecord:
+    """Return what is known of a layer. Raise Missing, Damaged."""
+    return _load(kernel, LayerRecord, layer_key(chain_id), f"layer {chain_id}")
+
+
+def uuids_in_use(kernel: Kernel) -> frozenset[str]:
+    """Return the UUIDs of everything in the store, and of what its subvolumes are snapshots of."""
+    found = set()
+    for name in kernel.storage.names():
+        try:
+            subvolume = kernel.storage.describe(name)
+        except Missing:
+            continue
+        found.add(subvolume.uuid)
+        if subvolume.parent_uuid is not None and ContainerId.parse(name) is not None:
+            found.add(subvolume.parent_uuid)
+    return frozenset(found)
+
+
+def contents_in_use(kernel: Kernel) -> tuple[ImageContent, ...]:
+    """Return what is known of all images, and of those that containers were made from. Raise Damaged."""
+    known = frozenset(kernel.records.list(CONTENTS))
+    return tuple(load_content(kernel, uuid) for uuid in sorted(known & uuids_in_use(kernel)))
+
+
+def stray_contents(kernel: Kernel) -> tuple[str, ...]:
+    """Return the UUIDs of contents whose subvolume is gone, and with it the last container that was made from it.
+
+    Asked twice: a name that is published or exchanged just now is missed by one look at most.
+    """
+    stray = frozenset(kernel.records.list(CONTENTS))
+    for _ in range(2):
+        stray = stray and stray - uuids_in_use(kernel)
+    return tuple(sorted(stray))
+
+
+def forget_content(kernel: Kernel, uuid: str) -> None:
+    """Forget an image's content, unless a container was made from it. Raise Missing."""
+    if uuid not in uuids_in_use(kernel):
+        kernel.records.remove(content_key(uuid))
 
 
 def container_ids(kernel: Kernel) -> tuple[ContainerId, ...]:

@@ -141,11 +141,11 @@ COMMANDS = [
     Command("run --name", with_container, lambda bench: bench.run("probe", "echo", "hi", name="db"), 39),
     Command("run with leftovers", with_leftovers, lambda bench: bench.run("probe", "echo", "hi"), 66),
     Command("exec", with_container, while_it_runs(lambda bench: bench.execute("live", "probe", "echo", "hi")), 9),
-    Command("commit", with_container, lambda bench: bench.commit("web", "app"), 24),
-    Command("commit onto", with_two_images, lambda bench: bench.commit("web", "app"), 18),
-    Command("rm container", with_container, lambda bench: removed(bench, "web"), 16, True),
-    Command("rm image", with_two_images, lambda bench: removed(bench, "app"), 13, True),
-    Command("cleanup", after_a_crash, lambda bench: bench.cleanup(), 77, True),
+    Command("commit", with_container, lambda bench: bench.commit("web", "app"), 26),
+    Command("commit onto", with_two_images, lambda bench: bench.commit("web", "app"), 24),
+    Command("rm container", with_container, lambda bench: removed(bench, "web"), 20, True),
+    Command("rm image", with_two_images, lambda bench: removed(bench, "app"), 21, True),
+    Command("cleanup", after_a_crash, lambda bench: bench.cleanup(), 73, True),
 ]
 NAMES = [command.name for command in COMMANDS]
 
