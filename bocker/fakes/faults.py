@@ -90,6 +90,14 @@ REFUSALS: dict[str, tuple[int, ...]] = {
     "host.read_sysctl": (errno.ENOENT,),
     "host.write_sysctl": (errno.ENOENT, errno.EACCES),
     "archives.unpack": (errno.ENOENT, errno.EINVAL, errno.ENOSPC, errno.EFBIG),
+    "blobs.draft": _WRITING,
+    "blobs.keep": (errno.ENOENT, errno.EIO, *_WRITING),
+    "blobs.add": (errno.EIO, *_WRITING),
+    "blobs.read": (errno.ENOENT, errno.EACCES, errno.EFBIG),
+    "blobs.list": (errno.EACCES,),
+    "blobs.drafts": (errno.EACCES,),
+    "blobs.remove": (errno.ENOENT, errno.EROFS),
+    "blobs.discard": (errno.EROFS, errno.EACCES),
 }
 
 LOST_ANSWERS: dict[str, tuple[int, ...]] = {
@@ -121,6 +129,11 @@ LOST_ANSWERS: dict[str, tuple[int, ...]] = {
     "host.mount_image": (errno.EIO,),
     "host.copy_tree": (errno.EIO,),
     "archives.unpack": (errno.EIO,),
+    "blobs.draft": (errno.EIO,),
+    "blobs.keep": (errno.EIO,),
+    "blobs.add": (errno.EIO,),
+    "blobs.remove": (errno.EIO,),
+    "blobs.discard": (errno.EIO,),
 }
 
 # The step at which a child fails that is refused.

@@ -6,12 +6,21 @@ from abc import ABC, abstractmethod
 
 from bocker.core.value import Value
 
+DIGEST_DIGITS = 64  # of a SHA-256, in hexadecimal
+LONGEST_DRAFT = 200  # bytes
+_DIGITS = frozenset("0123456789abcdef")
+
 
 class Blob(Value):
     """A file and its size. name: of a blob its digest, 64 hexadecimal digits; of a draft any."""
 
     name: str
     size_bytes: int
+
+
+def is_digest(text: str) -> bool:
+    """Tell whether a word can name a blob: 64 hexadecimal digits in lower case."""
+    return len(text) == DIGEST_DIGITS and _DIGITS.issuperset(text)
 
 
 class Blobs(ABC):
@@ -21,8 +30,11 @@ class Blobs(ABC):
     begin with a dot, of at most 200 bytes. Files have mode 0600, in directories of mode 0700 that are
     made as needed. The content of a blob is not checked against its name: whoever writes it has hashed it.
 
-    Errors of every method: Invalid for a bad name (EINVAL), Missing when there is no store, Denied,
-    ReadOnly, NoSpace (when writing).
+    Only plain files count: a link or directory in the place of one is not followed nor told, and Invalid
+    (EINVAL) to `keep` and `read`.
+
+    Errors of every method: Invalid for a bad name (EINVAL), Denied, ReadOnly; NoSpace, and Missing when
+    there is no store (when writing).
     """
 
     __slots__ = ()

@@ -1,8 +1,13 @@
-"""Small files, and the kernel's own files, in whole reads and single writes."""
+"""Files of the host: the kernel's own in single writes, bocker's own with a name only when they are whole."""
 
 from __future__ import annotations
 
 import os
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NAMELESS = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
 
 
 def read_file(path: str) -> bytes:
@@ -24,3 +29,84 @@ def write_file(path: str, data: bytes) -> None:
         os.write(fd, data)
     finally:
         os.close(fd)
+
+
+def make_folder(path: str) -> None:
+    """Make a directory of mode 0700, whatever the umask, unless it is there."""
+    try:
+        os.mkdir(path, FOLDER_MODE)
+    except FileExistsError:
+        return
+    os.chmod(path, FOLDER_MODE)
+
+
+def opened(path: str, flags: int) -> int:
+    """Open or create a file of mode 0600, whatever the umask."""
+    fd = os.open(path, flags, FILE_MODE)
+    if os.fstat(fd).st_mode & 0o777 != FILE_MODE:
+        os.fchmod(fd, FILE_MODE)
+    return fd
+
+
+def nameless(folder: str) -> int:
+    """Return a new file in a directory that has no name yet, open(2), O_TMPFILE: a kill leaves nothing of it."""
+    return opened(folder, _NAMELESS)
+
+
+def written(folder: str, data: bytes) -> int:
+    """Return a file of that content that has no name yet."""
+    fd = nameless(folder)
+    try:
+        write_all(fd, data)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write all of it, in one write(2) if the kernel takes it so."""
+    count = os.write(fd, data)
+    while count < len(data):
+        count += os.write(fd, data[count:])
+
+
+def link(fd: int, path: str) -> None:
+    """Give a nameless file its name, open(2). Python follows the link in /proc only when given a directory."""
+    os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd, follow_symlinks=True)
+
+
+def linked(fd: int, path: str) -> bool:
+    """Give a nameless file its name; tell whether that was free."""
+    try:
+        link(fd, path)
+    except FileExistsError:
+        return False
+    return True
+
+
+def discard(path: str) -> None:
+    """Remove a file, if it is there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def sync_folder(folder: str) -> None:
+    """Return when the names in a directory are on disk."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def read_from(fd: int, offset: int) -> bytes:
+    """Return what a file has from `offset` to its end."""
+    parts = []
+    size = max(os.fstat(fd).st_size - offset, 0) + 1
+    while part := os.pread(fd, size, offset):
+        parts.append(part)
+        offset += len(part)
+    return b"".join(parts)

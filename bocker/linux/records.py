@@ -8,6 +8,18 @@ import os
 
 from bocker.kernel.records import Records
 from bocker.linux.errors import LONGEST_NAME, component, translated
+from bocker.linux.files import (
+    READ,
+    discard,
+    link,
+    linked,
+    make_folder,
+    opened,
+    read_from,
+    sync_folder,
+    write_all,
+    written,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,10 +28,6 @@ if TYPE_CHECKING:
 _LOCKS = ".locks"  # no record's folder can be called that
 _LONGEST = LONGEST_NAME - len("..new")
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-_NAMELESS = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE_MODE = 0o600
-_FOLDER_MODE = 0o700
 
 
 class LinuxRecords(Records):
@@ -43,9 +51,9 @@ class LinuxRecords(Records):
         """Create a record; see the port."""
         with translated("records.claim", key):
             folder, name = self._place(key)
-            fd = self._in(folder, lambda: _written(folder, data))
+            fd = self._in(folder, lambda: written(folder, data))
             try:
-                _link(fd, f"{folder}/{name}")
+                link(fd, f"{folder}/{name}")
             finally:
                 os.close(fd)
 
@@ -56,21 +64,21 @@ class LinuxRecords(Records):
             while not self._replace(folder, name, data, durable):
                 pass
             if durable:
-                _sync_folder(folder)
+                sync_folder(folder)
 
     def append(self, key: str, data: bytes) -> None:
         """Add to a record in one write(2), which O_APPEND keeps whole; see the port."""
         with translated("records.append", key):
             folder, name = self._place(key)
-            _write(self._open_to_append(folder, f"{folder}/{name}"), data)
+            write_all(self._open_to_append(folder, f"{folder}/{name}"), data)
 
     def read(self, key: str, offset: int = 0) -> bytes:
         """Return a record; see the port."""
         with translated("records.read", key):
             folder, name = self._place(key)
-            fd = os.open(f"{folder}/{name}", _READ)
+            fd = os.open(f"{folder}/{name}", READ)
             try:
-                return _read_from(fd, offset)
+                return read_from(fd, offset)
             finally:
                 os.close(fd)
 
@@ -78,7 +86,7 @@ class LinuxRecords(Records):
         """Remove a record; see the port."""
         with translated("records.remove", key):
             folder, name = self._place(key)
-            _discard(f"{folder}/.{name}.new")
+            discard(f"{folder}/.{name}.new")
             os.unlink(f"{folder}/{name}")
 
     def list(self, folder: str) -> tuple[str, ...]:
@@ -98,7 +106,7 @@ class LinuxRecords(Records):
             folder = f"{self._root}/{_LOCKS}"
             kind = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
             while True:
-                fd = self._in(folder, lambda: _opened(f"{folder}/{name}", _CREATE))
+                fd = self._in(folder, lambda: opened(f"{folder}/{name}", _CREATE))
                 if _locked(fd, f"{folder}/{name}", kind):
                     return _Lock(fd, f"{folder}/{name}")
 
@@ -113,12 +121,12 @@ class LinuxRecords(Records):
         try:
             return make()
         except FileNotFoundError:
-            _make_folder(self._root)
-            _make_folder(folder)
+            make_folder(self._root)
+            make_folder(folder)
             return make()
 
     def _replace(self, folder: str, name: str, data: bytes, durable: bool) -> bool:
-        fd = self._in(folder, lambda: _written(folder, data))
+        fd = self._in(folder, lambda: written(folder, data))
         try:
             if durable:
                 os.fsync(fd)
@@ -133,7 +141,7 @@ class LinuxRecords(Records):
             if open_path == path and os.fstat(fd).st_nlink:
                 return fd
             self._stop_appending()
-        fd = self._in(folder, lambda: _opened(path, _CREATE | os.O_APPEND))
+        fd = self._in(folder, lambda: opened(path, _CREATE | os.O_APPEND))
         self._appending = (path, fd)
         return fd
 
@@ -175,44 +183,6 @@ def _check(part: str) -> None:
         raise OSError(errno.EINVAL, "not a part of a key")
 
 
-def _make_folder(path: str) -> None:
-    try:
-        os.mkdir(path, _FOLDER_MODE)
-    except FileExistsError:
-        return
-    os.chmod(path, _FOLDER_MODE)  # whatever the umask
-
-
-def _opened(path: str, flags: int) -> int:
-    """Open or create a file of mode 0600, whatever the umask."""
-    fd = os.open(path, flags, _FILE_MODE)
-    if os.fstat(fd).st_mode & 0o777 != _FILE_MODE:
-        os.fchmod(fd, _FILE_MODE)
-    return fd
-
-
-def _written(folder: str, data: bytes) -> int:
-    """Return a file of that content that has no name yet."""
-    fd = _opened(folder, _NAMELESS)
-    try:
-        _write(fd, data)
-    except OSError:
-        os.close(fd)
-        raise
-    return fd
-
-
-def _write(fd: int, data: bytes) -> None:
-    written = os.write(fd, data)
-    while written < len(data):
-        written += os.write(fd, data[written:])
-
-
-def _link(fd: int, path: str) -> None:
-    """Give a nameless file its name, open(2). Python follows the link in /proc only when given a directory."""
-    os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd, follow_symlinks=True)
-
-
 def _published(fd: int, folder: str, name: str) -> bool:
     """Give a nameless file the name of a record by way of `.NAME.new`.
 
@@ -220,45 +190,13 @@ def _published(fd: int, folder: str, name: str) -> bool:
     away is told so, and starts over with a new file, as a file that lost its name gets no other.
     """
     aside = f"{folder}/.{name}.new"
-    while not _linked(fd, aside):
-        _discard(aside)
+    while not linked(fd, aside):
+        discard(aside)
     try:
         os.rename(aside, f"{folder}/{name}")
     except FileNotFoundError:
         return False
     return True
-
-
-def _linked(fd: int, path: str) -> bool:
-    try:
-        _link(fd, path)
-    except FileExistsError:
-        return False
-    return True
-
-
-def _discard(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-
-
-def _sync_folder(folder: str) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _read_from(fd: int, offset: int) -> bytes:
-    parts = []
-    size = max(os.fstat(fd).st_size - offset, 0) + 1
-    while part := os.pread(fd, size, offset):
-        parts.append(part)
-        offset += len(part)
-    return b"".join(parts)
 
 
 def _locked(fd: int, path: str, kind: int) -> bool:
