@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import attrs
 
 from bocker.fakes import files
-from bocker.fakes.errors import NotModelled, Refused
+from bocker.fakes.errors import Refused
 from bocker.fakes.files import check_component
 from bocker.fakes.state import DIRECTORY, SUBVOLUME, SYMLINK, Entry, Place, State, SubvolumeRow, with_row, without
 from bocker.fakes.view import View
@@ -48,7 +48,7 @@ class FakeStorage(View, Storage):
         return self._ask("nested", name, lambda state: _nested(state, self._top(state), name))
 
     def size_bytes(self, name: str, since: str | None = None) -> int:
-        raise NotModelled("size_bytes")
+        return self._ask("size_bytes", name, lambda state: _size_bytes(state, self._top(state), name, since))
 
     def sync(self) -> None:
         self._change("sync", "", lambda state: _sync(state, self._top(state)))
@@ -225,6 +225,18 @@ def _below(state: State, row: SubvolumeRow, name: str) -> list[str]:
             inner = f"{name}/{path}"
             found += [inner, *_below(state, state.subvolumes[entry.subvolume], inner)]
     return found
+
+
+def _size_bytes(state: State, top: files.Spot, name: str, since: str | None) -> int:
+    before: Mapping[str, Entry] = {} if since is None else _subvolume(state, top, since).files
+    tree = _subvolume(state, top, name).files
+    written = [(path, entry) for path, entry in tree.items() if entry.content != _content(before.get(path))]
+    contents = {entry.inode or path: entry.content for path, entry in written}
+    return sum(len(content) for content in contents.values())
+
+
+def _content(entry: Entry | None) -> bytes:
+    return b"" if entry is None else entry.content
 
 
 def _sync(state: State, top: files.Spot) -> State:

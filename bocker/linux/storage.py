@@ -104,7 +104,19 @@ class LinuxStorage(Storage):
                 return tuple(f"{name}/{os.fsdecode(path)}" for path in _deepest_first(_nested_paths(top)))
 
     def size_bytes(self, name: str, since: str | None = None) -> int:
-        raise NotImplementedError
+        """Return how much room the files of a subvolume take; see the port."""
+        from bocker.linux import btrfs_search  # cold
+
+        with translated("storage.size_bytes", name), _Opened(self._store) as store:
+            component(name)
+            taken_at = 0
+            if since is not None:
+                component(since)
+                with _Opened(since, store) as origin:
+                    taken_at = btrfs_search.Snapshot(origin).taken_at
+            with _Opened(name, store) as subvolume:
+                btrfs_search.Snapshot(subvolume)
+                return btrfs_search.allocated_bytes(subvolume, taken_at)
 
     def sync(self) -> None:
         """Write everything to disk; see the port."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bocker.kernel.archives import Bounds
 from bocker.kernel.errors import (
     AlreadyExists,
     Denied,
@@ -16,6 +17,7 @@ from bocker.kernel.errors import (
     ReadOnly,
     Unsupported,
 )
+from tests.contracts import layers
 from tests.contracts.lab import DENIED, FULL, MISSING, PLAIN, READ_ONLY
 from tests.contracts.refusals import refused
 
@@ -36,14 +38,16 @@ QUESTIONS: list[tuple[str, tuple[str, ...]]] = [
     ("describe", ("img_42002",)),
     ("names", ()),
     ("nested", ("img_42002",)),
+    ("size_bytes", ("img_42002",)),
     ("sync", ()),
 ]
-ONE_NAME = ["create", "delete", "describe", "nested"]
+ONE_NAME = ["create", "delete", "describe", "nested", "size_bytes"]
 TWO_NAMES = ["snapshot", "publish", "exchange"]
 BAD_NAMES = ["", ".", "..", "a/b", "/", "a\0b"]
 BAD_PATHS = ["", ".", "..", "/", "a\0b", "img_1/", "img_1/..", "img_1//x", "../img_1", "/img_1"]
 DEEP = 30  # directories with names of 200 bytes
 CHAIN = 60
+BLOCK_BYTES = 4096
 LONG_NAME = "é" * 127 + "xx"  # 256 bytes
 
 
@@ -89,7 +93,7 @@ class StorageContract:
         assert kernel.storage.names() == ("img_1",)
 
     @pytest.mark.parametrize("name", BAD_NAMES)
-    @pytest.mark.parametrize("method", ["create", "describe", "nested"])
+    @pytest.mark.parametrize("method", ["create", "describe", "nested", "size_bytes"])
     def test_what_is_no_single_component_is_invalid(self, kernel: Kernel, method: str, name: str) -> None:
         """No method can be led out of the store by a name."""
         with refused(Invalid, errno.EINVAL):
@@ -420,13 +424,13 @@ class StorageContract:
         assert snapshot.uuid != source.uuid
         assert snapshot.parent_uuid == source.uuid
 
-    @pytest.mark.parametrize("method", ["describe", "nested"])
+    @pytest.mark.parametrize("method", ["describe", "nested", "size_bytes"])
     def test_asking_about_nothing_is_missing(self, kernel: Kernel, method: str) -> None:
         """ENOENT."""
         with refused(Missing, errno.ENOENT):
             getattr(kernel.storage, method)("img_1")
 
-    @pytest.mark.parametrize("method", ["describe", "nested"])
+    @pytest.mark.parametrize("method", ["describe", "nested", "size_bytes"])
     def test_asking_about_a_plain_directory_is_invalid(
         self, kernel: Kernel, settings: Settings, lab: Lab, method: str
     ) -> None:
@@ -435,13 +439,74 @@ class StorageContract:
         with refused(Invalid, errno.EINVAL):
             getattr(kernel.storage, method)("directory")
 
-    @pytest.mark.parametrize("method", ["describe", "nested", "snapshot"])
+    @pytest.mark.parametrize("method", ["describe", "nested", "size_bytes", "snapshot"])
     def test_a_link_at_the_top_is_not_followed(self, kernel: Kernel, settings: Settings, lab: Lab, method: str) -> None:
         """A link is no subvolume, wherever it leads."""
         kernel.storage.create("img_1")
         lab.make_link(f"{settings.store}/link", "img_1")
         with refused(Invalid):
             getattr(kernel.storage, method)(*("link", "ps_1")[: 2 if method == "snapshot" else 1])
+
+    def test_a_size_is_what_the_files_take(self, kernel: Kernel, settings: Settings, lab: Lab) -> None:
+        """At least their content, at most filled up to whole blocks; directories take nothing."""
+        kernel.storage.create("img_1")
+        lab.make_directory(f"{settings.store}/img_1/directory")
+        kernel.storage.sync()
+        assert kernel.storage.size_bytes("img_1") == 0
+        lab.write_file(f"{settings.store}/img_1/small", b"x" * 100)
+        lab.write_file(f"{settings.store}/img_1/directory/large", b"y" * 1_000_001)
+        kernel.storage.sync()
+        assert 1_000_101 <= kernel.storage.size_bytes("img_1") <= 1_000_101 + 2 * BLOCK_BYTES
+
+    def test_a_size_counts_a_file_once(self, kernel: Kernel, settings: Settings, lab: Lab) -> None:
+        """Whatever number of names it has."""
+        kernel.storage.create("img_1")
+        lab.fill(f"{settings.store}/img_1/kinds")
+        kernel.storage.sync()
+        before = kernel.storage.size_bytes("img_1")
+        kernel.storage.snapshot("img_1", "once", read_only=True)
+        contents = {entry.first_name: entry for entry in lab.tree(f"{settings.store}/img_1").values()}
+        assert len(contents) < len(lab.tree(f"{settings.store}/img_1"))
+        few = sum(len(entry.content) for entry in contents.values() if not entry.sparse)
+        assert few <= before
+        assert kernel.storage.size_bytes("once") == before
+
+    def test_a_size_counts_what_snapshots_share(self, kernel: Kernel, settings: Settings, lab: Lab) -> None:
+        """In each of them."""
+        kernel.storage.create("img_1")
+        lab.write_file(f"{settings.store}/img_1/file", b"x" * 100_000)
+        kernel.storage.snapshot("img_1", "ps_1")
+        sizes = [kernel.storage.size_bytes(name) for name in ("img_1", "ps_1")]
+        assert sizes[0] == sizes[1] >= 100_000
+
+    def test_a_size_since_a_snapshot_is_what_was_written_after_it(
+        self, kernel: Kernel, settings: Settings, lab: Lab
+    ) -> None:
+        """New files and new content; not what was only read, moved to another snapshot, or deleted."""
+        kernel.storage.create("img_1")
+        for name in ("kept", "changed", "deleted"):
+            lab.write_file(f"{settings.store}/img_1/{name}", b"x" * 1_000_000)
+        kernel.storage.snapshot("img_1", "base", read_only=True)
+        kernel.storage.snapshot("base", "ps_1")
+        kernel.storage.sync()
+        assert kernel.storage.size_bytes("ps_1", "base") == 0
+        assert len(lab.read_file(f"{settings.store}/ps_1/kept")) == 1_000_000
+        lab.write_file(f"{settings.store}/ps_1/changed", b"y" * 50_000)
+        lab.write_file(f"{settings.store}/ps_1/new", b"z" * 70_000)
+        lab.write_file(f"{lab.directory}/layer", layers.archive(layers.file(b".wh.deleted")))
+        kernel.archives.unpack(f"{lab.directory}/layer", f"{settings.store}/ps_1", Bounds())
+        kernel.storage.sync()
+        kernel.storage.snapshot("ps_1", "later", read_only=True)
+        for name in ("ps_1", "later"):
+            assert 120_000 <= kernel.storage.size_bytes(name, "base") <= 120_000 + 2 * BLOCK_BYTES
+
+    def test_a_size_since_what_is_no_snapshot_is_refused(self, kernel: Kernel, settings: Settings, lab: Lab) -> None:
+        """Missing or no subvolume; its name is one component too."""
+        kernel.storage.create("img_1")
+        lab.make_directory(f"{settings.store}/directory")
+        for since, kind in (("img_2", Missing), ("directory", Invalid), ("a/b", Invalid), (LONG_NAME, Invalid)):
+            with refused(kind):
+                kernel.storage.size_bytes("img_1", since)
 
     def test_names_are_sorted_and_of_subvolumes_only(self, kernel: Kernel, settings: Settings, lab: Lab) -> None:
         """Plain files, directories and links are left out; names that begin with a dot are not."""
@@ -469,7 +534,7 @@ class StorageContract:
         with refused(Missing, errno.ENOENT):
             _call(lab.kernel(MISSING), method, names)
 
-    @pytest.mark.parametrize(("method", "names"), [*CHANGES[:1], *CHANGES[3:], *QUESTIONS[1:2], *QUESTIONS[3:]])
+    @pytest.mark.parametrize(("method", "names"), [*CHANGES[:1], *CHANGES[3:], *QUESTIONS[1:2], *QUESTIONS[4:]])
     def test_a_store_that_is_no_btrfs_is_unsupported(self, lab: Lab, method: str, names: tuple[str, ...]) -> None:
         """Never a wrong answer: inode numbers mean nothing there."""
         with refused(Unsupported, errno.ENOTTY):
