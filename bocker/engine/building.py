@@ -111,7 +111,9 @@ def _filled(kernel: Kernel, image: ImageId, recipe: Recipe, undo: UndoStack) -> 
     if recipe.fill is not None:
         recipe.fill(aside)
     uuid = kernel.storage.describe(aside).uuid
-    content = recipe.content.replace(uuid=uuid, created_ns=kernel.ambient.now_ns())
+    content = recipe.content.replace(
+        uuid=uuid, created_ns=kernel.ambient.now_ns(), size_bytes=kernel.storage.size_bytes(aside)
+    )
     undo.push(kernel.records.remove, store.content_key(uuid))
     kernel.records.write(store.content_key(uuid), store.encode(content), durable=True)
     kernel.storage.sync()

@@ -133,16 +133,16 @@ def while_it_runs(act: Callable[[Bench], object]) -> Callable[[Bench], object]:
 
 
 COMMANDS = [
-    Command("init", ready, lambda bench: bench.add_image(tag="app"), 19),
-    Command("init with leftovers", with_leftovers, lambda bench: bench.add_image(tag="app"), 24),
-    Command("init moves a tag", ready, lambda bench: bench.add_image(tag="base"), 20),
+    Command("init", ready, lambda bench: bench.add_image(tag="app"), 20),
+    Command("init with leftovers", with_leftovers, lambda bench: bench.add_image(tag="app"), 25),
+    Command("init moves a tag", ready, lambda bench: bench.add_image(tag="base"), 21),
     Command("run", with_container, lambda bench: bench.run("probe", "echo", "hi"), 36),
     Command("run --rm", with_container, lambda bench: bench.run("probe", "echo", "hi", remove_on_exit=True), 38),
     Command("run --name", with_container, lambda bench: bench.run("probe", "echo", "hi", name="db"), 39),
     Command("run with leftovers", with_leftovers, lambda bench: bench.run("probe", "echo", "hi"), 66),
     Command("exec", with_container, while_it_runs(lambda bench: bench.execute("live", "probe", "echo", "hi")), 9),
-    Command("commit", with_container, lambda bench: bench.commit("web", "app"), 26),
-    Command("commit onto", with_two_images, lambda bench: bench.commit("web", "app"), 24),
+    Command("commit", with_container, lambda bench: bench.commit("web", "app"), 27),
+    Command("commit onto", with_two_images, lambda bench: bench.commit("web", "app"), 25),
     Command("rm container", with_container, lambda bench: removed(bench, "web"), 20, True),
     Command("rm image", with_two_images, lambda bench: removed(bench, "app"), 21, True),
     Command("cleanup", after_a_crash, lambda bench: bench.cleanup(), 73, True),

@@ -1,0 +1,120 @@
+"""`tag` and `rmi`: names of images come and go; an image goes with its last one."""
+
+from __future__ import annotations
+
+from bocker.core.errors import BockerError, NoSuchImage
+from bocker.core.model import ImageTags
+from bocker.core.reference import parse_tag
+from bocker.core.value import Value
+from bocker.engine import resolve, store
+from bocker.engine.failures import Doing
+from bocker.kernel.errors import Missing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bocker.core.ids import ImageId
+    from bocker.core.settings import Settings
+    from bocker.kernel import Kernel
+
+
+class Untagged(Value):
+    """What became of one word of `rmi`: the tags that went, the image if it went too, or why nothing did."""
+
+    reference: str
+    tags: tuple[str, ...] = ()
+    removed: str | None = None
+    error: BockerError | None = None
+
+
+def tag(kernel: Kernel, settings: Settings, reference: str, wanted: str) -> ImageId:
+    """Give an image one more tag; one that another image has moves. Raise NoSuchImage, InvalidValue."""
+    name = parse_tag(wanted)
+    with Doing(kernel, settings, f"Tagging '{reference}'"):
+        store.check_format(kernel, settings)
+        image = resolve.image(kernel, reference)
+        add_tag(kernel, image, name, reference)
+        return image
+
+
+def add_tag(kernel: Kernel, image: ImageId, name: str, reference: str) -> None:
+    """Give an image a tag, and take it from the one that had it. Raise NoSuchImage, with `reference`, when it is gone.
+
+    In between both have it: whichever then counts, it is one of them.
+    """
+    with kernel.records.lock(str(image)):
+        if not store.has_subvolume(kernel, str(image)):
+            raise NoSuchImage(reference)
+        with kernel.records.lock(store.NAMES_LOCK):
+            tags = resolve.tags_of(kernel, image)
+            if name not in tags:
+                _write(kernel, image, (*tags, name))
+        resolve.give_up_tag(kernel, name, image)
+
+
+def remove_images(
+    kernel: Kernel, settings: Settings, references: tuple[str, ...], force: bool = False
+) -> tuple[Untagged, ...]:
+    """Take tags away, as docker's `rmi`: an image goes with its last one, or when it is named by its id.
+
+    One that has several tags goes by its id only with `force`. What fails does not keep the others.
+    Raise only what concerns all of them.
+    """
+    with Doing(kernel, settings, "Looking up what to remove"):
+        store.check_format(kernel, settings)
+    return tuple(_removed(kernel, settings, reference, force) for reference in dict.fromkeys(references))
+
+
+def _removed(kernel: Kernel, settings: Settings, reference: str, force: bool) -> Untagged:
+    try:
+        with Doing(kernel, settings, f"Removing '{reference}'"):
+            image = resolve.image(kernel, reference)
+            tags = resolve.tags_of(kernel, image)
+            named = _tag_meant(reference, tags)
+            if named is not None and len(tags) > 1:
+                _drop(kernel, image, named)
+                return Untagged(reference, (named,))
+            if len(tags) > 1 and not force:
+                raise SeveralTags(reference, tags)
+    except BockerError as error:
+        return Untagged(reference, error=error)
+    return _whole(kernel, settings, reference, image, tags)
+
+
+def _whole(kernel: Kernel, settings: Settings, reference: str, image: ImageId, tags: tuple[str, ...]) -> Untagged:
+    from bocker.engine.removal import remove
+
+    (removal,) = remove(kernel, settings, (str(image),))
+    if removal.error is not None:
+        return Untagged(reference, error=removal.error)
+    return Untagged(reference, tags, removal.removed)
+
+
+class SeveralTags(BockerError):
+    """An image that has more names than one was named by its id."""
+
+    def __init__(self, reference: str, tags: tuple[str, ...]) -> None:
+        shown = ", ".join(tags[:4]) + (", …" if len(tags) > 4 else "")
+        super().__init__(f"Image '{reference}' has several tags: {shown}", "say which, or use: bocker rmi -f")
+        self.reference = reference
+        self.tags = tags
+
+
+def _tag_meant(reference: str, tags: tuple[str, ...]) -> str | None:
+    try:
+        name = parse_tag(reference)
+    except BockerError:
+        return None
+    return name if name in tags else None
+
+
+def _drop(kernel: Kernel, image: ImageId, name: str) -> None:
+    with kernel.records.lock(store.NAMES_LOCK):
+        try:
+            tags = store.load_tags(kernel, image).tags
+        except Missing:
+            return
+        _write(kernel, image, tuple(other for other in tags if other != name))
+
+
+def _write(kernel: Kernel, image: ImageId, tags: tuple[str, ...]) -> None:
+    kernel.records.write(store.image_key(image), store.encode(ImageTags(str(image), tags)), durable=True)

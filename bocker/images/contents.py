@@ -1,0 +1,34 @@
+"""Between OCI's documents and the engine's record: what a configuration says, as `run` wants it."""
+
+from __future__ import annotations
+
+from bocker.core.model import ImageContent
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bocker.registry.config import ImageConfig
+    from bocker.registry.manifests import Manifest
+
+
+def content_of(config: ImageConfig, manifest: Manifest, source: str, digests: tuple[str, ...] = ()) -> ImageContent:
+    """Return the record of an image that has these documents; UUID, time and size are the builder's to fill in."""
+    return ImageContent(
+        uuid="",
+        source=source,
+        created_ns=0,
+        command=config.cmd,
+        entrypoint=config.entrypoint,
+        environment=config.env,
+        working_directory=config.working_dir,
+        user=config.user,
+        exposed_ports=tuple(map(str, config.exposed_ports)),
+        volumes=config.volumes,
+        stop_signal=config.stop_signal,
+        labels=tuple(f"{name}={value}" for name, value in config.labels),
+        layers=tuple(chain_id.hexadecimal for chain_id in config.chain_ids),
+        config=str(config.image_id),
+        manifest=str(manifest.digest),
+        digests=digests,
+        author=config.author,
+        dated_ns=config.created_ns,
+    )

@@ -1,0 +1,39 @@
+"""What can go wrong with images that come in or go out, beside what a registry refuses."""
+
+from __future__ import annotations
+
+from bocker.core.errors import BockerError
+from bocker.registry.errors import one_line
+
+
+class BadLayer(BockerError):
+    """A layer that can't be unpacked, or that is not what its image says."""
+
+    def __init__(self, digest: str, reason: str) -> None:
+        super().__init__(f"Layer {digest} can not be used: {one_line(reason)}")
+        self.digest = digest
+        self.reason = reason
+
+
+class LayerTooLarge(BockerError):
+    """A layer has more than the settings allow."""
+
+    def __init__(self, digest: str, reason: str) -> None:
+        super().__init__(
+            f"Layer {digest} is more than the limits allow: {one_line(reason)}",
+            "if you trust the image, raise the limits in the table [images] of the settings",
+        )
+        self.digest = digest
+        self.reason = reason
+
+
+class BlobGone(BockerError):
+    """A layer is needed as it was downloaded, and that was pruned."""
+
+    def __init__(self, digest: str, image: str) -> None:
+        super().__init__(
+            f"The download of layer {digest} of '{image}' was pruned, and no registry that is known has it",
+            "pull the image again",
+        )
+        self.digest = digest
+        self.image = image
