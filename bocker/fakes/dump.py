@@ -10,6 +10,9 @@ def text(state: State) -> str:
     lines = [*_mounts(state), *_subvolumes(state), *_links(state), *_names(state), *_groups(state), *_processes(state)]
     lines += [f"table {name} {row.subnet or 'not ours'}" for name, row in state.tables.items()]
     lines += [f"lock {name} held by {row.program}" for (_, name), row in state.locks.items()]
+    lines += [
+        f"{row.method} {row.path} {row.start + row.done} of {row.size_bytes} bytes" for row in state.transfers.values()
+    ]
     return "\n".join(sorted(lines))
 
 

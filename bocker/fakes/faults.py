@@ -5,7 +5,8 @@ The fault model
 A command is a row of calls on the ports, counted from 1. Three things can go wrong at call k:
 
 - `RefuseCall(k, errno)`: the kernel refuses; nothing was done. A refused `processes.release` is a
-  child that failed at one of its steps: it is reaped, as the port says.
+  child that failed at one of its steps: it is reaped, as the port says. A refused `http.wait` is a
+  transfer that failed: it is told by `Failed`, as the port says.
 - `DoButReportFailure(k, errno)`: it was done, and the answer says that it failed: an
   acknowledgement that was lost, an error in writing back. Operations that are one system call
   whose answer can't be lost are not in this table, such as taking a lock or reading.
@@ -90,6 +91,8 @@ REFUSALS: dict[str, tuple[int, ...]] = {
     "host.read_sysctl": (errno.ENOENT,),
     "host.write_sysctl": (errno.ENOENT, errno.EACCES),
     "archives.unpack": (errno.ENOENT, errno.EINVAL, errno.ENOSPC, errno.EFBIG),
+    "http.ask": (errno.ECONNREFUSED, errno.EHOSTUNREACH),
+    "http.wait": (errno.ECONNRESET, errno.ENOSPC),
     "blobs.draft": _WRITING,
     "blobs.keep": (errno.ENOENT, errno.EIO, *_WRITING),
     "blobs.add": (errno.EIO, *_WRITING),
@@ -129,6 +132,7 @@ LOST_ANSWERS: dict[str, tuple[int, ...]] = {
     "host.mount_image": (errno.EIO,),
     "host.copy_tree": (errno.EIO,),
     "archives.unpack": (errno.EIO,),
+    "http.ask": (errno.ECONNRESET,),
     "blobs.draft": (errno.EIO,),
     "blobs.keep": (errno.EIO,),
     "blobs.add": (errno.EIO,),

@@ -56,6 +56,12 @@ def _processes(state: State) -> Iterator[str]:
             yield f"handle {handle.id} leads to no process"
 
 
+def _transfers(state: State) -> Iterator[str]:
+    for row in state.transfers.values():
+        if row.program not in state.processes:
+            yield f"transfer {row.id} is nobody's"
+
+
 def _trees(state: State) -> Iterator[str]:
     for filesystem in state.filesystems.values():
         if filesystem.top not in state.subvolumes:
@@ -72,5 +78,6 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[State], Iterator[str]]], ...] = (
     (("routes", "links"), _routes),
     (("names", "networks"), _names),
     (("processes", "handles", "groups", "networks"), _processes),
+    (("transfers", "processes"), _transfers),
     (("filesystems", "mounts"), _trees),
 )

@@ -61,14 +61,16 @@ def waits_for_others(state: State, row: ProcessRow) -> bool:
 
 
 def parent_ends(state: State, pid: int) -> State:
-    """Children of a program that ends are killed (PR_SET_PDEATHSIG, prctl(2)), its locks are let
-    go (flock(2)), and what it held of its children is closed.
+    """Children of a program that ends are killed (PR_SET_PDEATHSIG, prctl(2)), the one that does its
+    transfers too, its locks are let go (flock(2)), and what it held of its children is closed.
 
     Contract: none, as a contract can't end its own program; the system tests of `run` do.
     """
     handles = {number: row for number, row in state.handles.items() if row.program != pid}
     locks = {key: row for key, row in state.locks.items() if row.program != pid}
-    state = attrs.evolve(state, handles=handles, locks=locks, signals=without(state.signals, pid))
+    transfers = {key: row for key, row in state.transfers.items() if row.program != pid}
+    signals = without(state.signals, pid)
+    state = attrs.evolve(state, handles=handles, locks=locks, transfers=transfers, signals=signals)
     for row in tuple(state.processes.values()):
         if row.parent == pid and row.pid in state.processes:
             state = process_ends(state, row.pid, Exited(None, SIGKILL))

@@ -14,6 +14,8 @@ import attrs
 from bocker.core.addresses import Interface, Subnet
 from bocker.core.limits import Limits
 from bocker.core.spec import ContainerSpec, DeviceRule, ExecSpec
+from bocker.fakes.servers import Arrival
+from bocker.kernel.http import Request
 from bocker.kernel.processes import Exited, Output
 
 K = TypeVar("K")
@@ -221,6 +223,27 @@ class LockRow:
 
 
 @attrs.frozen
+class TransferRow:
+    """A download or an upload (`method`) of a program.
+
+    `arrival` is the answer once its head has come; `start` what was in the file before the body, `done`
+    how much of the body has gone since; `due_ns` when it goes on, `told_ns` when its program last heard of it.
+    """
+
+    id: int
+    program: int
+    method: str
+    request: Request
+    path: str
+    size_bytes: int = 0
+    arrival: Arrival | None = None
+    start: int = 0
+    done: int = 0
+    due_ns: int = 0
+    told_ns: int = 0
+
+
+@attrs.frozen
 class State:
     """Everything that the fake kernel knows at one instant."""
 
@@ -243,6 +266,7 @@ class State:
     handles: Mapping[int, HandleRow] = attrs.field(factory=dict)
     signals: Mapping[int, tuple[int, ...]] = attrs.field(factory=dict)
     locks: Mapping[tuple[str, str], LockRow] = attrs.field(factory=dict)
+    transfers: Mapping[int, TransferRow] = attrs.field(factory=dict)
     sysctls: Mapping[str, str] = attrs.field(factory=dict)
     standard_input: bytes = b""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -20,6 +21,7 @@ from bocker.fakes.accounts import Helper
 from bocker.fakes.errors import Crashed, NotModelled, Refused
 from bocker.fakes.faults import Call, Gate
 from bocker.fakes.kernel import FakeKernel
+from bocker.fakes.servers import Server, origin
 from bocker.fakes.state import (
     HOST,
     Entry,
@@ -74,6 +76,8 @@ class World:
         self.privileged = privileged
         self.hierarchies = hierarchies
         self.firewall = True
+        self.bytes_per_s = 100 << 20  # of each wire to a server
+        self.servers: dict[tuple[str, int], Server] = {}
         self.helpers: dict[str, Helper | None] = {}  # by program; None: a file that can't be executed
         self.state = _booted(images.bare_host(State()))
         self.journal: list[JournalEntry] = []
@@ -235,6 +239,10 @@ class World:
     def write_file(self, path: str, content: bytes) -> None:
         """Create or replace a file of the host."""
         self.change("world.write_file", path, lambda state: files.write_file(state, path, content))
+
+    def serve(self, server: Server, *addresses: str) -> None:
+        """Let a server answer at these addresses, each `http://HOST[:PORT]` or `https://HOST[:PORT]`."""
+        self.servers.update((origin(urlsplit(address)), server) for address in addresses)
 
     def set_free_bytes(self, path: str, free_bytes: int | None) -> None:
         """Say how much room the file system at a path has; None is endless."""
