@@ -63,8 +63,7 @@ class LinuxBlobs(Blobs):
             fd = self._in_blobs(lambda: written(self._blobs, data))
             try:
                 os.fsync(fd)
-                if linked(fd, path):
-                    os.fsync(fd)  # btrfs keeps no record of a nameless file: only now the name has content
+                linked(fd, path)
             finally:
                 os.close(fd)
             sync_folder(self._blobs)
