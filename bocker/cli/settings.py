@@ -31,9 +31,19 @@ MEANINGS = {
     "table": ("the firewall table's name", _DEFAULTS.table),
     "cgroup_parent": ("the control group above the containers'", _DEFAULTS.cgroup_parent),
     "subnet": ("subnet of a new bridge", _DEFAULTS.subnet),
+    "mirrors": ("where to ask before a registry: docker.io=https://mirror.example.org,...", "none"),
+    "plain_http": ("registries without TLS, HOST[:PORT],...; those of this machine need not be told", "none"),
+    "max_size": ("most bytes of an image's layer, unpacked", "64g"),
+    "max_entries": ("most files of a layer", "1000000"),
+    "max_depth": ("most directories one within the other", "256"),
+}
+# The tables of the file, beside the names above.
+_TABLES = {
+    "registries": {"mirrors": "mirrors", "plain-http": "plain_http"},
+    "images": {"max-size": "max_size", "max-entries": "max_entries", "max-depth": "max_depth"},
 }
 _PATHS = frozenset({"store", "state", "runtime", "namespaces"})
-_LIMITS = frozenset({"cpu_share", "mem_limit"})
+_WORDS = frozenset({"cpu_share", "mem_limit", "mirrors", "plain_http", "max_size", "max_entries", "max_depth"})
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _NAME = _LETTERS | frozenset("0123456789_-.")
 
@@ -46,11 +56,16 @@ class Chosen(Value):
 
 
 class Configuration(Value):
-    """All settings. `cpu_share` and `mem_limit` stay words: they are read by what uses them."""
+    """All settings. What is no name or place on the host stays words: it is read by what uses it."""
 
     settings: Settings = Settings()
     cpu_share: Chosen = Chosen("512", "BOCKER_CPU_SHARE")
     mem_limit: Chosen = Chosen("512", "BOCKER_MEM_LIMIT")
+    mirrors: Chosen = Chosen("", "BOCKER_MIRRORS")
+    plain_http: Chosen = Chosen("", "BOCKER_PLAIN_HTTP")
+    max_size: Chosen = Chosen("64g", "BOCKER_MAX_SIZE")
+    max_entries: Chosen = Chosen("1000000", "BOCKER_MAX_ENTRIES")
+    max_depth: Chosen = Chosen("256", "BOCKER_MAX_DEPTH")
 
 
 def load(
@@ -77,9 +92,9 @@ def load(
 
 
 def _checked(chosen: dict[str, Chosen]) -> Configuration:
-    places = {name: _read(name, value) for name, value in chosen.items() if name not in _LIMITS}
-    limits = {name: value for name, value in chosen.items() if name in _LIMITS}
-    return Configuration(Settings(**places), **limits)
+    places = {name: _read(name, value) for name, value in chosen.items() if name not in _WORDS}
+    words = {name: value for name, value in chosen.items() if name in _WORDS}
+    return Configuration(Settings(**places), **words)
 
 
 def _read(name: str, value: Chosen) -> str:
@@ -143,13 +158,44 @@ def _from_toml(path: str, content: bytes) -> dict[str, Chosen]:
         table = tomllib.loads(content.decode())
     except ValueError as error:
         raise UsageError(f"{path} can not be read: {error}") from None
-    return {name: _entry(path, name, value) for name, value in table.items()}
+    chosen = {}
+    for name, value in table.items():
+        if name in _TABLES and isinstance(value, dict):
+            chosen.update(_table(path, name, value))
+        else:
+            chosen[name] = _entry(path, name, value)
+    return chosen
+
+
+def _table(path: str, table: str, entries: dict[str, object]) -> dict[str, Chosen]:
+    chosen = {}
+    for key, value in entries.items():
+        source = f"{path}, {table}.{printable(key)}"
+        if key not in _TABLES[table]:
+            raise UsageError(f"unknown setting: {source}", "see: bocker help")
+        chosen[_TABLES[table][key]] = Chosen(_joined(source, value), source)
+    return chosen
+
+
+def _joined(source: str, value: object) -> str:
+    """Return a list, or a table of lists, as a variable of the environment would have it: HOST=URL,HOST=URL."""
+    if isinstance(value, dict):
+        return ",".join(f"{name}={_scalar(source, item)}" for name, items in value.items() for item in _listed(items))
+    return ",".join(_scalar(source, item) for item in _listed(value))
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
 
 
 def _entry(path: str, name: str, value: object) -> Chosen:
     source = f"{path}, {printable(name)}"
     if name not in MEANINGS:
         raise UsageError(f"unknown setting: {source}", "see: bocker help")
+    return Chosen(_scalar(source, value), source)
+
+
+def _scalar(source: str, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise UsageError(f"{source}: neither text nor a whole number")
-    return Chosen(str(value), source)
+    return str(value)
