@@ -26,16 +26,17 @@ STEP_SYSCTLS = "set the kernel's settings"
 STEP_ROOT = "enter the root file system"
 STEP_MOUNTS = "mount"
 STEP_USER = "find the user"
-STEP_PRIVILEGES = "drop privileges"
 STEP_NAMESPACES = "enter the namespaces"
 STEP_DIRECTORY = "change to the working directory"
+STEP_PRIVILEGES = "drop privileges"
 STEP_EXECUTE = "execute"
 CREATE_STEPS = (STEP_CLONE, STEP_GROUP, STEP_NETWORK, STEP_HOSTNAME, STEP_SYSCTLS)
-RELEASE_STEPS = (STEP_ROOT, STEP_MOUNTS, STEP_USER, STEP_PRIVILEGES, STEP_DIRECTORY, STEP_EXECUTE)
+RELEASE_STEPS = (STEP_ROOT, STEP_MOUNTS, STEP_USER, STEP_DIRECTORY, STEP_PRIVILEGES, STEP_EXECUTE)
 
 PASSWD_FILE = "/etc/passwd"
 GROUP_FILE = "/etc/group"
-GROUP_FILE_BYTES = 65_536  # a longer one is not read
+GROUP_FILE_BYTES = 65_536  # a longer one is not read for the groups of root
+USER_FILE_BYTES = 1 << 20  # nor one above this where a user is looked for
 HIGHEST_GROUP = (1 << 32) - 2  # the number above means "none" to the kernel
 
 
@@ -112,9 +113,13 @@ class Process(Value):
     `groups`, add those that the container's own `GROUP_FILE` lists root in, when `uid` is root's.
 
     `user`: USER[:GROUP], names or numbers, looked for in the container's own `PASSWD_FILE` and
-    `GROUP_FILE` as docker does; it replaces uid, gid and groups, and gives HOME where env has none.
-    Empty: uid, gid and groups as they are. `cwd` is made, root's, mode 0755, where a container's first
-    process has none.
+    `GROUP_FILE` by the rules of `core.users`; it replaces uid, gid and groups, and gives HOME where env
+    has none. Files that are no plain ones on the root's own file system, or longer than
+    `USER_FILE_BYTES`, list nobody. Empty: uid, gid and groups as they are.
+
+    `cwd`, an absolute path, is entered by root's rights, whoever the user is; links of the kernel's that
+    lead anywhere (`/proc/self/fd/7`) are not followed. It is made, root's, mode 0755, with those above
+    it, where a container's first process has none.
     """
 
     args: tuple[str, ...]
@@ -135,7 +140,8 @@ class ContainerSpec(Value):
     """A whole container: everything that lies between a snapshot and its program.
 
     `root` is the host's path of the root file system; it need not exist before `release`. `links`
-    are symbolic links as (path, where it leads); one that exists is left as it is.
+    are symbolic links as (path, where it leads); one that exists is left as it is. `directories` are
+    made after the mounts, root's, mode 0755, where there are none.
     `standard_input`: pass the caller's input on; otherwise the program reads `/dev/null`.
     """
 
@@ -152,6 +158,7 @@ class ContainerSpec(Value):
     devices: tuple[Device, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
     files: tuple[File, ...] = ()
+    directories: tuple[str, ...] = ()
     sysctls: tuple[tuple[str, str], ...] = ()
     masked_paths: tuple[str, ...] = ()
     readonly_paths: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import attrs
 
 from bocker.core import spec as plan
+from bocker.core import users
 from bocker.core.addresses import Interface
 from bocker.core.spec import ContainerSpec, ExecSpec, Mount, NetworkSpec, Process
 from bocker.fakes import files, groups, laws, programs, wire
@@ -153,15 +154,17 @@ def _release_steps(row: ProcessRow, made: list[str]) -> tuple[ChildStep, ...]:
     assert spec is not None
     namespace = row.namespaces[plan.MOUNT]
     last: tuple[ChildStep, ...] = (
-        (plan.STEP_PRIVILEGES, lambda now: drop_privileges(now, row.pid, spec)),
+        (plan.STEP_USER, lambda now: identify(now, row.pid)),
         (plan.STEP_DIRECTORY, lambda now: check_directory(now, namespace, spec.process.cwd)),
-        (plan.STEP_EXECUTE, lambda now: execute(now, row.pid, spec.process)),
+        (plan.STEP_PRIVILEGES, lambda now: drop_privileges(now, row.pid)),
+        (plan.STEP_EXECUTE, lambda now: execute(now, row.pid)),
     )
     if isinstance(spec, ExecSpec):
         return last
     return (
         (plan.STEP_ROOT, lambda now: enter_root(now, namespace, spec.root)),
         (plan.STEP_MOUNTS, lambda now: mount_all(now, namespace, spec, made)),
+        (plan.STEP_DIRECTORY, lambda now: make_directory(now, namespace, spec.process.cwd, [])),
         *last,
     )
 
@@ -240,6 +243,8 @@ def mount_all(state: State, namespace: int, spec: ContainerSpec, made: list[str]
     for file in spec.files:
         state, place = own_tree(state, namespace, "tmpfs", Entry(FILE, file.mode, content=file.content))
         state = _lay_over(state, namespace, file.target, place, "file", made)
+    for path in spec.directories:
+        state = make_directory(state, namespace, path, made)
     for path in spec.masked_paths:
         state = _mask(state, namespace, path)
     for path in spec.readonly_paths:
@@ -297,6 +302,23 @@ def mount_point(state: State, namespace: int, target: str, kind: str, made: list
     if spot.mount.target == "/":
         made.append(target)
     return files.put_entry(state, spot.place, Entry(DIRECTORY) if kind == DIRECTORY else Entry(FILE, 0o644))
+
+
+def make_directory(state: State, namespace: int, path: str, made: list[str]) -> State:
+    """Make a directory, and those above it; refuse EEXIST at a link that leads nowhere: mkdir(2)."""
+    if files.is_directory(state, path, namespace):
+        return state
+    parent = path.rpartition("/")[0]
+    if parent:
+        state = make_directory(state, namespace, parent, made)
+    spot = files.locate(state, path, namespace, follow=False)
+    there = files.entry_at(state, spot.place)
+    if there is not None:
+        raise Refused(errno.EEXIST if there.kind == SYMLINK else errno.ENOTDIR, path)
+    files.check_writable(state, spot)
+    if spot.mount.target == "/":
+        made.append(path)
+    return files.put_entry(state, spot.place, Entry(DIRECTORY))
 
 
 def _is_opaque(state: State, namespace: int, path: str) -> bool:
@@ -358,10 +380,42 @@ def _is_there(state: State, namespace: int, path: str) -> bool:
         return False
 
 
-def drop_privileges(state: State, pid: int, spec: ContainerSpec | ExecSpec) -> State:
+def identify(state: State, pid: int) -> State:
+    """Give a child the ids, groups and HOME of its user, by the image's own passwd(5) and group(5)."""
+    row = state.processes[pid]
+    assert row.spec is not None
+    process = row.spec.process
+    if not process.user:
+        return state
+    namespace = row.namespaces[plan.MOUNT]
+    texts = (account_file(state, namespace, path, plan.USER_FILE_BYTES) for path in (plan.PASSWD_FILE, plan.GROUP_FILE))
+    try:
+        found = users.find(process.user, *texts)
+    except users.UnknownUser as error:
+        raise Refused(error.errno, error.name) from None
+    has_home = any(entry.startswith("HOME=") for entry in process.env)
+    env = process.env if has_home else (*process.env, f"HOME={found.home}")
+    process = process.replace(uid=found.uid, gid=found.gid, groups=found.groups, groups_from_image=False, env=env)
+    return put_process(state, attrs.evolve(row, spec=row.spec.replace(process=process)))
+
+
+def account_file(state: State, namespace: int, path: str, limit_bytes: int, follow: bool = True) -> bytes:
+    """Return a file of the image's; nothing where there is no plain file on the root's file system."""
+    try:
+        spot, entry = files.existing(state, path, namespace, follow)
+    except Refused:
+        return b""
+    if spot.mount.target != "/" or entry.kind != FILE or len(entry.content) > limit_bytes:
+        return b""
+    return entry.content
+
+
+def drop_privileges(state: State, pid: int) -> State:
     """Set descriptors, groups, capabilities and ids. Without the caller's input there must be a true
     `/dev/null`; a name that is no capability is refused."""
     row = state.processes[pid]
+    spec = row.spec
+    assert spec is not None
     namespace = row.namespaces[plan.MOUNT]
     if not spec.standard_input and files.existing(state, "/dev/null", namespace, follow=False)[1].device != NULL:
         raise Refused(errno.ENODEV, "/dev/null")
@@ -374,13 +428,8 @@ def groups_of(state: State, namespace: int, process: Process) -> tuple[int, ...]
     """Return the groups of a program, those that the image's group(5) lists root in among them."""
     if not process.groups_from_image or process.uid:
         return process.groups
-    try:
-        entry = files.existing(state, plan.GROUP_FILE, namespace, follow=False)[1]
-    except Refused:
-        return process.groups
-    is_read = entry.kind == FILE and len(entry.content) <= plan.GROUP_FILE_BYTES
-    listed = plan.groups_of_root(entry.content) if is_read else ()
-    return tuple(dict.fromkeys((*process.groups, *listed)))
+    content = account_file(state, namespace, plan.GROUP_FILE, plan.GROUP_FILE_BYTES, follow=False)
+    return tuple(dict.fromkeys((*process.groups, *plan.groups_of_root(content))))
 
 
 def check_directory(state: State, namespace: int, path: str) -> State:
@@ -390,9 +439,11 @@ def check_directory(state: State, namespace: int, path: str) -> State:
     return state
 
 
-def execute(state: State, pid: int, process: Process) -> State:
+def execute(state: State, pid: int) -> State:
     """Become the program: execve(2)."""
     row = state.processes[pid]
+    assert row.spec is not None
+    process = row.spec.process
     path = find_program(state, row.namespaces[plan.MOUNT], process)
     verbs = programs.verbs_of(path.rpartition("/")[2], process.args[1:])
     return put_process(state, attrs.evolve(row, phase=RUNNING, program=path, verbs=verbs))

@@ -3,9 +3,10 @@
     probe VERB ARGS [, VERB ARGS]...
 
 `exit N`, `echo TEXT`, `error TEXT`, `sleep SECONDS`, `eat BYTES`, `write PATH TEXT`, `read PATH`,
-`cat`, `env`, `groups`, `trap N CODE`, `ignore N`, `fork VERBS | VERBS` (a child in the background does what
-is before the bar, the process itself goes on behind it). The probe script of the system tests
-understands the same. A few programs that every image has are the verb of the same name.
+`cat`, `env`, `groups`, `ids` (real, effective and saved, of user and group), `cwd`, `trap N CODE`,
+`ignore N`, `fork VERBS | VERBS` (a child in the background does what is before the bar, the process
+itself goes on behind it). The probe script of the system tests understands the same. A few
+programs that every image has are the verb of the same name.
 """
 
 from __future__ import annotations
@@ -257,6 +258,18 @@ def _groups(state: State, row: ProcessRow, args: tuple[str, ...]) -> State:
     return write_output(state, row, STDOUT, _encoded(tuple(map(str, sorted(row.groups)))))
 
 
+def _ids(state: State, row: ProcessRow, args: tuple[str, ...]) -> State:
+    del args
+    uid, gid = (0, 0) if row.spec is None else (row.spec.process.uid, row.spec.process.gid)
+    return write_output(state, row, STDOUT, _encoded((*[str(uid)] * 3, *[str(gid)] * 3, "")))
+
+
+def _cwd(state: State, row: ProcessRow, args: tuple[str, ...]) -> State:
+    del args
+    spot = files.locate(state, _path(row, ""), row.namespaces.get("mount", HOST))
+    return write_output(state, row, STDOUT, _encoded((spot.path,)))
+
+
 def _trap(state: State, row: ProcessRow, args: tuple[str, ...]) -> State:
     handlers = with_row(row.handlers, int(args[0]), int(args[1]))
     return put_process(state, attrs.evolve(row, handlers=handlers, ignored=row.ignored - {int(args[0])}))
@@ -288,6 +301,8 @@ VERBS: dict[str, Callable[[State, ProcessRow, tuple[str, ...]], State]] = {
     "cat": _cat,
     "env": _env,
     "groups": _groups,
+    "ids": _ids,
+    "cwd": _cwd,
     "trap": _trap,
     "ignore": _ignore,
     "fork": _fork,

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 else:
     import _signal as signal  # the module without its enums, which cost four milliseconds
 
+_UMASK = 0o022
+_STATUS = 3  # the report's descriptor once all others are closed
 _HIGHEST_SIGNAL = 64
 _NOT_RESETTABLE = frozenset({9, 19, 32, 33})  # KILL, STOP, and two that the C library keeps
 _NOT_FOUND = frozenset({errno.ENOENT, errno.ENOTDIR})
@@ -60,12 +62,14 @@ class _Failure(Exception):
 
 def become_member(spec: ExecSpec, ends: Ends, task_files: tuple[str, ...]) -> NoReturn:
     """Become a further process of the container that `ends.target` is the first process of."""
-    run(lambda: _member(spec, ends, task_files), ends)
+    run(lambda: _member(spec, ends, task_files), spec.process, ends)
 
 
-def run(become: Callable[[], object], ends: Ends) -> NoReturn:
+def run(become: Callable[[], object], process: Process, ends: Ends) -> NoReturn:
     """Let `become` turn this process into its program; report what failed and exit."""
     try:
+        if process.user:
+            import bocker.core.users  # noqa: F401 - the last import: `_identified` finds it there
         forget_imports()
         become()
     except _Failure as failure:
@@ -105,8 +109,12 @@ def step(name: str, function: Callable[..., Any], *arguments: object) -> Any:
 
 
 def begin(ends: Ends) -> None:
-    """Die with the parent, and have a session of our own (or Ctrl-C would arrive twice)."""
+    """Die with the parent, and have a session of our own (or Ctrl-C would arrive twice).
+
+    What is made in the root file system has its modes whatever the caller's umask is.
+    """
     os.close(ends.parents_control)
+    os.umask(_UMASK)
     k.prctl(k.PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setsid()
 
@@ -128,20 +136,60 @@ def wait_for_release(ends: Ends) -> None:
 
 def execute(process: Process, ends: Ends) -> NoReturn:
     """Drop what the program must not have, and become it; the root is the container's by now."""
-    step(words.STEP_PRIVILEGES, _standard_descriptors, ends)
+    process = step(words.STEP_USER, _identified, process)
+    step(words.STEP_DIRECTORY, _enter_directory, process.cwd)
+    step(words.STEP_PRIVILEGES, _standard_descriptors, ends, process.uid)
     step(words.STEP_PRIVILEGES, _drop_privileges, process)
-    step(words.STEP_DIRECTORY, os.chdir, process.cwd)
     _reset_signals()
-    k.close_range_on_exec(3)
     step(words.STEP_EXECUTE, _become_program, process)
     raise _Failure(words.STEP_EXECUTE, errno.ENOEXEC, "")
 
 
-def _standard_descriptors(ends: Ends) -> None:
-    """Make 0, 1 and 2 the engine's pipes, or the container's own `/dev/null`: never the caller's."""
+def _identified(process: Process) -> Process:
+    """Return the process with the ids, groups and HOME of its user, as the container's own files say."""
+    if not process.user:
+        return process
+    from bocker.core import users  # loaded by `run`; the import system is empty
+
+    limit = words.USER_FILE_BYTES
+    try:
+        found = users.find(
+            process.user, _account_file(words.PASSWD_FILE, limit), _account_file(words.GROUP_FILE, limit)
+        )
+    except users.UnknownUser as error:
+        raise OSError(error.errno, error.name) from None
+    has_home = any(entry.startswith("HOME=") for entry in process.env)
+    env = process.env if has_home else (*process.env, f"HOME={found.home}")
+    return process.replace(uid=found.uid, gid=found.gid, groups=found.groups, groups_from_image=False, env=env)
+
+
+def _enter_directory(path: str) -> None:
+    """Change to a directory of the container's.
+
+    A descriptor of ours may still lead to the host: with a link of the kernel's to it
+    (`/proc/self/fd/7`) the image would get out of its root, as CVE-2024-21626 did.
+    """
+    flags = os.O_PATH | os.O_DIRECTORY
+    descriptor = k.openat2(k.AT_FDCWD, os.fsencode(path), flags, k.RESOLVE_NO_MAGICLINKS)
+    os.fchdir(descriptor)
+    os.close(descriptor)
+
+
+def _standard_descriptors(ends: Ends, uid: int) -> None:
+    """Make 0, 1 and 2 the engine's pipes, or the container's own `/dev/null`: never the caller's.
+
+    The pipes become the user's, who may open them as `/dev/stdout` then. All other descriptors are
+    closed but that for the report: the program's path must not lead through one to the host.
+    """
     stdin = ends.stdin if ends.stdin >= 0 else _null()
     for number, descriptor in enumerate((stdin, ends.stdout, ends.stderr)):
         os.dup2(descriptor, number, inheritable=True)
+        if uid and stat.S_ISFIFO(os.fstat(number).st_mode):
+            os.fchown(number, uid, -1)
+    if ends.status != _STATUS:
+        os.dup2(ends.status, _STATUS, inheritable=False)
+        ends.status = _STATUS
+    k.close_range(_STATUS + 1)
 
 
 def _null() -> int:
@@ -168,20 +216,25 @@ def _drop_privileges(process: Process) -> None:
 
 
 def _groups(process: Process) -> tuple[int, ...]:
-    """Return the program's groups, those of the image's file among them: a plain file, opened in the
-    image's own root without waiting for anybody; what else is there, or is too long, lists nobody."""
+    """Return the program's groups, those of the image's file among them."""
     if not process.groups_from_image or process.uid:
         return process.groups
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+    content = _account_file(words.GROUP_FILE, words.GROUP_FILE_BYTES, os.O_NOFOLLOW)
+    return tuple(dict.fromkeys((*process.groups, *words.groups_of_root(content))))
+
+
+def _account_file(path: str, limit_bytes: int, flags: int = 0) -> bytes:
+    """Return a file of the image's own root, opened without waiting for anybody; nothing where there is
+    no plain file, or a longer one. What the kernel shows as files (`/proc`) is on another mount."""
+    flags |= os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
     try:
-        descriptor = k.openat2(k.AT_FDCWD, words.GROUP_FILE.encode(), flags, k.RESOLVE_NO_MAGICLINKS)
+        descriptor = k.openat2(k.AT_FDCWD, path.encode(), flags, k.RESOLVE_NO_MAGICLINKS | k.RESOLVE_NO_XDEV)
     except OSError:
-        return process.groups
+        return b""
     is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
-    content = os.read(descriptor, words.GROUP_FILE_BYTES + 1) if is_file else b""
+    content = os.read(descriptor, limit_bytes + 1) if is_file else b""
     os.close(descriptor)
-    listed = words.groups_of_root(content) if len(content) <= words.GROUP_FILE_BYTES else ()
-    return tuple(dict.fromkeys((*process.groups, *listed)))
+    return content if len(content) <= limit_bytes else b""
 
 
 def _reset_signals() -> None:

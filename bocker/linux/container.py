@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def become_container(spec: ContainerSpec, ends: Ends, task_files: tuple[str, ...]) -> NoReturn:
     """Become the first process of a container."""
-    run(lambda: _container(spec, ends, task_files), ends)
+    run(lambda: _container(spec, ends, task_files), spec.process, ends)
 
 
 def _container(spec: ContainerSpec, ends: Ends, task_files: tuple[str, ...]) -> None:
@@ -36,6 +36,7 @@ def _container(spec: ContainerSpec, ends: Ends, task_files: tuple[str, ...]) -> 
     made = step(words.STEP_MOUNTS, rootfs.attach, spec, prepared, root)
     if made:
         os.write(ends.status, os.fsencode("".join(f"made\0{path}\n" for path in made)))
+    step(words.STEP_DIRECTORY, rootfs.make_directory, root, spec.process.cwd)
     step(words.STEP_ROOT, rootfs.pivot, root)
     execute(spec.process, ends)
 

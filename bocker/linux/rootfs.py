@@ -77,11 +77,18 @@ def attach(spec: ContainerSpec, prepared: Prepared, root: int) -> list[str]:
         targets.link(path, destination)
     for file, descriptor in prepared.files:
         targets.lay_over(descriptor, file.target)
+    for path in spec.directories:
+        targets.make_directory(path)
     for path in spec.readonly_paths:
         targets.make_read_only(path)
     for path in spec.masked_paths:
         targets.mask(path, prepared)
     return targets.made
+
+
+def make_directory(root: int, path: str) -> None:
+    """Make a directory within the root, and those above it, where there are none."""
+    _Targets(root).make_directory(path)
 
 
 def pivot(root: int) -> None:
@@ -133,6 +140,9 @@ class _Targets:
             pass
         finally:
             os.close(parent)
+
+    def make_directory(self, path: str) -> None:
+        os.close(self._open_directory(path))
 
     def make_read_only(self, path: str) -> None:
         target = self._open(path)

@@ -58,6 +58,7 @@ MOUNT_ATTR_NOSUID = 0x2
 MOUNT_ATTR_NODEV = 0x4
 MOUNT_ATTR_NOEXEC = 0x8
 
+RESOLVE_NO_XDEV = 0x01
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
@@ -83,7 +84,6 @@ _SYS_OPENAT2 = 437
 _SYS_MOUNT_SETATTR = 442
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}
 _SYS_CLOSE_RANGE = 436
-CLOSE_RANGE_CLOEXEC = 4
 
 _PYTHON_API = 0x4
 _USE_ERRNO = 0x8
@@ -274,9 +274,9 @@ def renameat2(old_directory: int, old: bytes, new_directory: int, new: bytes, fl
     call(_function("renameat2"), old_directory, old, new_directory, new, flags)
 
 
-def close_range_on_exec(first: int) -> None:
-    """Mark every descriptor from `first` up to be closed by the next execve, close_range(2)."""
-    syscall(_SYS_CLOSE_RANGE, first, 0xFFFFFFFF, CLOSE_RANGE_CLOEXEC)
+def close_range(first: int) -> None:
+    """Close every descriptor from `first` up, close_range(2)."""
+    syscall(_SYS_CLOSE_RANGE, first, 0xFFFFFFFF, 0)
 
 
 def signalfd(numbers: frozenset[int]) -> int:

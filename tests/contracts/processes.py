@@ -48,8 +48,11 @@ FAILURES: list[tuple[str, int, dict[str, Any]]] = [
     (plan.STEP_MOUNTS, errno.ENODEV, {"mounts": (*MOUNTS, Mount("no-such-kind", "/mnt"))}),
     (plan.STEP_MOUNTS, errno.ENOENT, {"mounts": (*MOUNTS, Mount("bind", "/mnt", "/no/such/source"))}),
     (plan.STEP_MOUNTS, errno.ENOTDIR, {"mounts": (*MOUNTS, Mount("tmpfs", "/etc/hosts"))}),
-    (plan.STEP_DIRECTORY, errno.ENOENT, {"process": program(cwd="/none")}),
+    (plan.STEP_MOUNTS, errno.ENOTDIR, {"directories": ("/etc/hosts",)}),
+    (plan.STEP_MOUNTS, errno.ENOTDIR, {"directories": ("/etc/hosts/below",)}),
     (plan.STEP_DIRECTORY, errno.ENOTDIR, {"process": program(cwd="/etc/hosts")}),
+    (plan.STEP_DIRECTORY, errno.ENOTDIR, {"process": program(cwd="/etc/hosts/below")}),
+    (plan.STEP_USER, errno.ENOENT, {"process": program(user="nobody-of-that-name")}),
 ]
 
 PROGRAMS = [
@@ -74,6 +77,65 @@ GROUP_FILES = [
     (WHEEL + b"#" * (plan.GROUP_FILE_BYTES - len(WHEEL)), b"0 3 10\n"),
     (WHEEL + b"#" * plan.GROUP_FILE_BYTES, b"0 3\n"),
 ]
+
+PASSWD = (
+    b"root:x:0:0:root:/root:/bin/sh\n"
+    b"web:x:1000:1001:Web,,,:/srv/web:/bin/sh\n"
+    b"web:x:7:7::/second:/bin/sh\n"
+    b"short:x:5\nshorter:x:5:55\n\0\0nul:x:13:13:\0:/\0:\n"
+    b"homeless:x:1002:1002:::\n"
+    b"1003:x:8:8::/by-name:/bin/sh\n"
+    b"bad:x:-1:0::/:\nbad:x:one:0::/:\nbad:x:2147483648:0::/:\nbad:x:9:9999999999999999999999::/:\n"
+    b"  spaced:x:6:6::/spaced:\n"
+    b"caf\xe9:x:1004:1004::/h\xff:\n"
+    b":x:11:11::/nobody:\n#web:x:12:12::/:\n"
+)
+GROUP = (
+    b"root:x:0:\nweb:x:1001:\nstaff:x:50:web,root\naudio:x:29:daemon, web,webb\nstaff:x:51:\n1003:x:80:\n"
+    b"bad:x:-1:web\nbad:x:4294967295:web\nbad:x::web\nvideo:x:44:daemon,web\ncaf\xe9:x:60:caf\xe9\n\0\xff:::web"
+)
+# user, then what the program is: uid and gid; its groups; its HOME
+USERS = [
+    ("web", ("1000 1001", "44 50 1001", b"/srv/web")),
+    ("1000", ("1000 1001", "44 50 1001", b"/srv/web")),
+    ("root", ("0 0", "0 50", b"/root")),
+    ("0", ("0 0", "0 50", b"/root")),
+    ("web:", ("1000 1001", "44 50 1001", b"/srv/web")),
+    ("web:staff", ("1000 50", "50", b"/srv/web")),
+    ("web:29", ("1000 29", "29", b"/srv/web")),
+    ("web:4000", ("1000 4000", "4000", b"/srv/web")),
+    ("4000", ("4000 0", "0", b"/")),
+    ("4000:staff", ("4000 50", "50", b"/")),
+    ("4000:4001", ("4000 4001", "4001", b"/")),
+    ("2147483647:2147483647", ("2147483647 2147483647", "2147483647", b"/")),
+    (":staff", ("0 50", "50", b"/root")),
+    ("homeless", ("1002 1002", "1002", b"/")),
+    ("shorter", ("5 55", "55", b"/")),
+    ("spaced", ("6 6", "6", b"/spaced")),
+    ("1003", ("1003 0", "0", b"/")),
+    ("4000:1003", ("4000 1003", "1003", b"/")),
+    ("007", ("7 7", "44 50 7", b"/second")),
+    ("caf\udce9", ("1004 1004", "60 1004", b"/h\xff")),
+]
+NO_USERS = [
+    ("nobody", errno.ENOENT),
+    ("web:none", errno.ENOENT),
+    ("bad", errno.ENOENT),
+    ("short", errno.ENOENT),
+    ("nul", errno.ENOENT),
+    ("#web", errno.ENOENT),
+    ("-1", errno.ENOENT),
+    ("+1000", errno.ENOENT),
+    ("1000x", errno.ENOENT),
+    (" web", errno.ENOENT),
+    ("web:staff:more", errno.ENOENT),
+    ("web:bad", errno.ENOENT),
+    ("2147483648", errno.ERANGE),
+    ("0:2147483648", errno.ERANGE),
+    ("9" * 30, errno.ERANGE),
+    ("\u0661", errno.ENOENT),
+]
+ODD_FILES = ["nothing", "directory", "fifo", "device", "nowhere", "itself", "outside", "too long"]
 
 
 class ProcessesContract:
@@ -297,6 +359,159 @@ class ProcessesContract:
         process = containers.create(spec)
         kernel.processes.release(process)
         assert finish(kernel, process)[0] == b"3\n"
+
+    @pytest.mark.parametrize(("user", "expected"), USERS)
+    def test_the_user_is_looked_for_in_the_images_own_files(
+        self,
+        kernel: Kernel,
+        containers: Containers,
+        settings: Settings,
+        lab: Lab,
+        user: str,
+        expected: tuple[str, str, bytes],
+    ) -> None:
+        """docker's rules: the first of a name counts; a number needs no entry; a group that is said is the only one.
+        What makes no sense in the files is passed over. It is so for a member of the container too."""
+        asked = program("ids", ",", "groups", ",", "env", user=user, env=("PATH=/bin",), uid=3, gid=3, groups=(3,))
+        spec = containers.spec(process=asked)
+        self._write_accounts(spec, settings, lab)
+        process = containers.create(spec)
+        kernel.processes.release(process)
+        said = finish(kernel, process)[0].splitlines()
+        ids, groups, home = expected
+        uid, gid = ids.split()
+        assert said[0].decode().split() == [uid] * 3 + [gid] * 3
+        assert sorted(map(int, said[1].split())) == sorted(map(int, groups.split()))
+        assert b"HOME=" + home in said[2:]
+
+    def _write_accounts(self, spec: plan.ContainerSpec, settings: Settings, lab: Lab) -> None:
+        lab.write_file(f"{settings.store}/{spec.name}/etc/passwd", PASSWD)
+        lab.write_file(f"{settings.store}/{spec.name}/etc/group", GROUP)
+
+    @pytest.mark.parametrize(("user", "number"), NO_USERS)
+    def test_a_user_or_group_that_is_not_there_fails_its_step(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab, user: str, number: int
+    ) -> None:
+        """ENOENT; a number that no user may have, ERANGE. The program never runs."""
+        spec = containers.spec(process=program("write", "/tmp/ran", "x", user=user))
+        self._write_accounts(spec, settings, lab)
+        process = containers.create(spec)
+        with pytest.raises(StepFailed) as caught:
+            kernel.processes.release(process)
+        assert (caught.value.step, caught.value.errno) == (plan.STEP_USER, number)
+        assert not lab.exists(f"{settings.store}/{spec.name}/tmp/ran")
+
+    def test_a_member_has_its_own_user(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
+    ) -> None:
+        """As the files say now; HOME stays where the plan gives one, and one that is not there fails."""
+        spec = containers.spec(process=program(*SLEEPER, user="web"))
+        self._write_accounts(spec, settings, lab)
+        first = containers.create(spec)
+        kernel.processes.release(first)
+        member = containers.execute(first, process=program("ids", ",", "env", user="4000:staff"))
+        said = finish(kernel, member)[0].splitlines()
+        assert said[0].split() == [b"4000"] * 3 + [b"50"] * 3
+        assert b"HOME=/root" in said
+        other = containers.enter(first, process=program("ids", user="nobody"))
+        with pytest.raises(StepFailed) as caught:
+            kernel.processes.release(other)
+        assert (caught.value.step, caught.value.errno) == (plan.STEP_USER, errno.ENOENT)
+
+    @pytest.mark.parametrize("kind", ODD_FILES)
+    def test_users_are_read_from_plain_files_of_the_root_only(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab, kind: str
+    ) -> None:
+        """Whatever is in their place has no users and keeps nobody waiting; a number needs none."""
+        spec = containers.spec(*SLEEPER)
+        root = f"{settings.store}/{spec.name}"
+        lab.fill(f"{root}/odd")
+        lab.write_file(f"{lab.directory}/outside", b"web:x:1000:1001:::\n")
+        targets = {"fifo": "/odd/fifo", "device": "/odd/null", "nowhere": "/none"}
+        targets |= {"outside": f"{lab.directory}/outside", "directory": "/odd/below"}
+        for name in ("passwd", "group"):
+            path = f"{root}/etc/{name}"
+            if lab.exists(path):
+                kernel.host.delete(path)
+            if kind == "too long":
+                lab.write_file(path, b"web:x:1000:1001:::\n" + b"#" * plan.USER_FILE_BYTES)
+            elif kind != "nothing":
+                lab.make_link(path, targets.get(kind, name))
+        first = containers.create(spec)
+        kernel.processes.release(first)
+        member = containers.enter(first, process=program("ids", user="web"))
+        with pytest.raises(StepFailed) as caught:
+            kernel.processes.release(member)
+        assert (caught.value.step, caught.value.errno) == (plan.STEP_USER, errno.ENOENT)
+        member = containers.execute(first, process=program("ids", user="1000"))
+        assert finish(kernel, member)[0].split() == [b"1000"] * 3 + [b"0"] * 3
+
+    def test_users_may_lie_behind_a_link_within_the_root(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
+    ) -> None:
+        """Some images keep them elsewhere; the longest file that is read is read whole."""
+        spec = containers.spec(process=program("ids", user="web"))
+        root = f"{settings.store}/{spec.name}"
+        entry = b"\nweb:x:1000:1001:::\n"
+        lab.write_file(f"{root}/tmp/users", b"#" * (plan.USER_FILE_BYTES - len(entry)) + entry)
+        kernel.host.delete(f"{root}/etc/passwd")
+        lab.make_link(f"{root}/etc/passwd", "/tmp/users")
+        process = containers.create(spec)
+        kernel.processes.release(process)
+        assert finish(kernel, process)[0].split() == [b"1000"] * 3 + [b"1001"] * 3
+
+    def test_the_working_directory_of_the_first_process_is_made(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
+    ) -> None:
+        """Root's, mode 0755, with those above it; through a link within the root, and never out of it."""
+        outside = f"{lab.directory}/outside"
+        lab.make_directory(outside)
+        for number, path in enumerate(("/new/below", "/link/new", "/out/new", "/tmp/../up/new", "/dev/new")):
+            spec = containers.spec(process=program("cwd", cwd=path, user="1000:1000"))
+            root = f"{settings.store}/{spec.name}"
+            lab.make_link(f"{root}/link", "tmp")
+            lab.make_link(f"{root}/out", f"{lab.directory}/outside")
+            process = containers.create(spec)
+            if path == "/out/new":
+                with pytest.raises(StepFailed) as caught:
+                    kernel.processes.release(process)
+                assert (caught.value.step, caught.value.errno) == (plan.STEP_DIRECTORY, errno.EEXIST)
+                assert list(lab.tree(outside)) == ["."]
+                continue
+            kernel.processes.release(process)
+            real = ("/new/below", "/tmp/new", "", "/up/new", "/dev/new")[number]
+            assert finish(kernel, process)[0].decode() == f"{real}\n"
+            if not path.startswith("/dev"):
+                made = lab.tree(root)[real[1:]]
+                assert (made.kind, made.mode, made.owner) == ("directory", 0o755, (0, 0))
+
+    def test_the_working_directory_of_a_member_must_be_there(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
+    ) -> None:
+        """ENOENT, and nothing is made."""
+        spec = containers.spec(*SLEEPER)
+        first = containers.create(spec)
+        kernel.processes.release(first)
+        member = containers.enter(first, process=program("cwd", cwd="/none"))
+        with pytest.raises(StepFailed) as caught:
+            kernel.processes.release(member)
+        assert (caught.value.step, caught.value.errno) == (plan.STEP_DIRECTORY, errno.ENOENT)
+        assert not lab.exists(f"{settings.store}/{spec.name}/none")
+        member = containers.execute(first, process=program("cwd", cwd="/etc"))
+        assert finish(kernel, member)[0] == b"/etc\n"
+
+    def test_directories_that_the_plan_asks_for_are_made(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
+    ) -> None:
+        """And told, in the root file system; one that is there stays as it is."""
+        directories = ("/data/of/mine", "/tmp", "/data", "/dev/own")
+        spec = containers.spec(*SLEEPER, directories=directories)
+        root = f"{settings.store}/{spec.name}"
+        before = lab.tree(root)["tmp"]
+        process = containers.create(spec)
+        assert kernel.processes.release(process) == ("/data", "/data/of", "/data/of/mine")
+        after = lab.tree(root)
+        assert (after["data/of/mine"].mode, after["tmp"].mode) == (0o755, before.mode)
 
     def test_a_member_ends_without_its_container(self, kernel: Kernel, containers: Containers) -> None:
         """Its exit code is its own."""

@@ -31,6 +31,8 @@ while [ $# -gt 0 ]; do
         cat) /bin/busybox cat ;;
         env) /bin/busybox env ;;
         groups) /bin/busybox awk '/^Groups:/ { $1 = ""; print substr($0, 2) }' /proc/self/status ;;
+        ids) /bin/busybox awk '/^[UG]id:/ { printf "%s ", $2 " " $3 " " $4 } END { print "" }' /proc/self/status ;;
+        cwd) /bin/busybox pwd ;;
         trap) trap "exit $2" "$1"; trapped=yes; shift 2 ;;
         ignore) trap '' "$1"; shift ;;
         fork)
