@@ -7,7 +7,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import zlib
-
 from collections.abc import Callable
 
 import attrs
@@ -49,10 +48,19 @@ class FakeArchives(View, Archives):
         raise NotModelled("bundle")
 
     def unpack(self, blob: str, target: str, bounds: Bounds, progress: Callable[[int], None] | None = None) -> Unpacked:
-        return self._apply("unpack", blob, lambda state: _unpack(state, blob, target, bounds))
+        _tell(progress, 0)
+        unpacked, size_bytes = self._apply("unpack", blob, lambda state: _unpack(state, blob, target, bounds))
+        _tell(progress, size_bytes)
+        return unpacked
 
 
-def _unpack(state: State, blob: str, target: str, bounds: Bounds) -> tuple[State, Unpacked]:
+def _tell(progress: Callable[[int], None] | None, done_bytes: int) -> None:
+    """Outside of a step, as what is told may use the kernel."""
+    if progress is not None:
+        progress(done_bytes)
+
+
+def _unpack(state: State, blob: str, target: str, bounds: Bounds) -> tuple[State, tuple[Unpacked, int]]:
     packed = files.read_file(state, blob)
     spot, there = files.existing(state, target)
     if there.kind != DIRECTORY:
@@ -69,7 +77,7 @@ def _unpack(state: State, blob: str, target: str, bounds: Bounds) -> tuple[State
     )
     files.check_space(state, spot.place)
     state = attrs.evolve(_with_tree(state, spot.place, tree.files), serial=tree.next_inode)
-    return state, Unpacked(hashlib.sha256(archive).hexdigest(), len(archive), entries)
+    return state, (Unpacked(hashlib.sha256(archive).hexdigest(), len(archive), entries), len(packed))
 
 
 def _below(state: State, place: Place) -> dict[str, Entry]:

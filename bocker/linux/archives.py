@@ -6,11 +6,13 @@ import errno
 import fcntl
 import hashlib
 import os
+import select
 import signal
 
 from bocker.kernel.archives import GZIP, Archives, Bounds, Member, Packed, Unpacked
 from bocker.linux import inflate, unpack
 from bocker.linux.errors import ToolError, translated
+from bocker.linux.progress import Progress, Stopped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,24 +49,34 @@ class LinuxArchives(Archives):
 
     def unpack(self, blob: str, target: str, bounds: Bounds, progress: Callable[[int], None] | None = None) -> Unpacked:
         """Apply a layer to a directory; see the port."""
-        with translated("archives.unpack", blob):
-            file = os.open(blob, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.close(os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-                stream = inflate.chunks(file)
-                with _Child(target, bounds) as child:
-                    digest = hashlib.sha256()
-                    size_bytes = 0
-                    for chunk in stream:
-                        size_bytes += len(chunk)
-                        if size_bytes > bounds.size_bytes:
-                            raise ToolError(errno.EFBIG, f"more than {bounds.size_bytes} bytes")
-                        digest.update(chunk)
-                        if not child.give(chunk):
-                            break
-                    return Unpacked(digest.hexdigest(), size_bytes, child.finish())
-            finally:
-                os.close(file)
+        try:
+            with translated("archives.unpack", blob):
+                file = os.open(blob, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    os.close(os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+                    return _unpacked(file, target, bounds, progress)
+                finally:
+                    os.close(file)
+        except Stopped as stopped:
+            raise stopped.error from None
+
+
+def _unpacked(file: int, target: str, bounds: Bounds, tell: Callable[[int], None] | None) -> Unpacked:
+    progress = Progress(tell, lambda: os.lseek(file, 0, os.SEEK_CUR))
+    stream = inflate.chunks(file)
+    with _Child(target, bounds, progress) as child:
+        digest = hashlib.sha256()
+        size_bytes = 0
+        for chunk in stream:
+            size_bytes += len(chunk)
+            if size_bytes > bounds.size_bytes:
+                raise ToolError(errno.EFBIG, f"more than {bounds.size_bytes} bytes")
+            digest.update(chunk)
+            if not child.give(chunk):
+                break
+        unpacked = Unpacked(digest.hexdigest(), size_bytes, child.finish())
+    progress.finish()
+    return unpacked
 
 
 class _Child:
@@ -74,12 +86,14 @@ class _Child:
     right in the child of a fork only.
     """
 
-    __slots__ = ("_data", "_pid", "_status")
+    __slots__ = ("_data", "_pid", "_progress", "_status")
 
-    def __init__(self, target: str, bounds: Bounds) -> None:
+    def __init__(self, target: str, bounds: Bounds, progress: Progress) -> None:
+        self._progress = progress
         data, self._data = os.pipe2(os.O_CLOEXEC)
         self._status, status = os.pipe2(os.O_CLOEXEC)
         fcntl.fcntl(data, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        os.set_blocking(self._data, False)
         self._pid = os.fork()
         if not self._pid:
             unpack.become_unpacker(data, status, target, bounds)
@@ -102,10 +116,19 @@ class _Child:
         left = memoryview(chunk)
         try:
             while left:
+                self._wait_for(self._data, select.POLLOUT)
                 left = left[os.write(self._data, left) :]
         except BrokenPipeError:
             return False
         return True
+
+    def _wait_for(self, fd: int, event: int) -> None:
+        """Wait until a pipe can be used, or has no other end; tell meanwhile how far the work is."""
+        waiting = select.poll()
+        waiting.register(fd, event)
+        self._progress.tick()
+        while not waiting.poll(self._progress.interval_ms):
+            self._progress.tick()
 
     def finish(self) -> int:
         """Return the number of entries once all is written; raise what the child failed of."""
@@ -117,6 +140,7 @@ class _Child:
 
     def _report(self) -> tuple[str, int, str]:
         parts = []
+        self._wait_for(self._status, select.POLLIN)
         while part := os.read(self._status, _LONGEST_REPORT_BYTES):
             parts.append(part)
         fields = b"".join(parts).decode("utf-8", "surrogateescape").split("\0", 2)

@@ -16,6 +16,8 @@ from tests.contracts.layers import archive, directory, file, hard_link, header, 
 from tests.contracts.refusals import refused
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bocker.kernel import Kernel
     from bocker.kernel.archives import Unpacked
     from tests.contracts.lab import Entry, Lab
@@ -29,12 +31,18 @@ LONG = b"/".join([b"directory-of-thirty-characters"] * 10) + b"/file"
 ZSTD_SKIPPABLE = b"\x50\x2a\x4d\x18" + (4).to_bytes(4, "little") + b"skip"
 
 
-def unpack(kernel: Kernel, lab: Lab, blob: bytes, bounds: Bounds | None = None) -> Unpacked:
+def unpack(
+    kernel: Kernel,
+    lab: Lab,
+    blob: bytes,
+    bounds: Bounds | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Unpacked:
     """Apply a layer to the test's tree, which is made when it is not there."""
     if not lab.exists(f"{lab.directory}/tree"):
         lab.make_subvolume(f"{lab.directory}/tree")
     lab.write_file(f"{lab.directory}/blob", blob)
-    return kernel.archives.unpack(f"{lab.directory}/blob", f"{lab.directory}/tree", bounds or Bounds())
+    return kernel.archives.unpack(f"{lab.directory}/blob", f"{lab.directory}/tree", bounds or Bounds(), progress)
 
 
 def tree_of(kernel: Kernel, lab: Lab, *blobs: bytes) -> dict[str, Entry]:
@@ -592,6 +600,31 @@ class ArchivesContract:
         unpack(kernel, lab, data, Bounds(depth=3))
         with refused(TooLarge, errno.E2BIG):
             unpack(kernel, lab, data, Bounds(depth=2))
+
+    # How far it is
+
+    @pytest.mark.parametrize("compress", [bytes, gzip.compress, zstandard.compress], ids=["plain", "gzip", "zstd"])
+    def test_unpacking_tells_how_much_of_the_blob_is_done(self, kernel: Kernel, lab: Lab, compress: object) -> None:
+        """In bytes of the file, never fewer than before, all of them at the end."""
+        assert callable(compress)
+        told: list[int] = []
+        blob = compress(archive(*(file(b"%d" % number, bytes([number]) * 50_000) for number in range(100))))
+        unpack(kernel, lab, blob, progress=told.append)
+        assert told == sorted(told)
+        assert told[-1] == len(blob)
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, BrokenPipeError])
+    def test_what_is_raised_while_being_told_ends_the_unpacking(
+        self, kernel: Kernel, lab: Lab, error: type[BaseException]
+    ) -> None:
+        """It comes out as it is: a closed terminal is no error of the kernel's."""
+
+        def raises(_: int) -> None:
+            raise error
+
+        with pytest.raises(error):
+            unpack(kernel, lab, archive(file(b"x")), progress=raises)
+        assert unpack(kernel, lab, archive(file(b"y"))).entries == 1
 
     # Where it can't be
 

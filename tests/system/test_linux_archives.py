@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import gzip
 import os
+import select
+import signal
+import subprocess
 import sys
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -56,3 +61,81 @@ def test_no_process_and_no_descriptor_is_left(tmp_path: Path, blob: bytes) -> No
     except KernelError:
         pass
     assert (children(), descriptors()) == before
+
+
+def slow_layer(folder: Path) -> None:
+    """Write one that takes seconds although it is read in no time: the child is what is busy."""
+    entries = (layers.file(b"d%d/f%d" % (number % 50, number)) for number in range(60_000))
+    (folder / "blob").write_bytes(gzip.compress(layers.archive(*entries), 1))
+    (folder / "tree").mkdir()
+
+
+class Enough(Exception):
+    pass
+
+
+def test_progress_is_told_while_the_child_is_busy(tmp_path: Path) -> None:
+    """Every fifth of a second, though it takes nothing (it is stopped); what it raises ends the child."""
+    slow_layer(tmp_path)
+    before = children(), descriptors()
+    told: list[tuple[float, int]] = []
+
+    def tell(done_bytes: int) -> None:
+        told.append((time.monotonic(), done_bytes))
+        for child in children() - before[0]:
+            os.kill(int(child), signal.SIGSTOP)
+        if len(told) == 4:
+            raise Enough
+
+    started = time.monotonic()
+    with pytest.raises(Enough):
+        LinuxArchives().unpack(f"{tmp_path}/blob", f"{tmp_path}/tree", Bounds(), tell)
+    assert (children(), descriptors()) == before
+    moments = [started, *(moment for moment, _ in told)]
+    gaps = [later - earlier for earlier, later in pairwise(moments)]
+    assert 0.15 < min(gaps) <= max(gaps) < 0.6
+
+
+def test_ctrl_c_ends_the_child(tmp_path: Path) -> None:
+    """While the parent waits for it, and at once."""
+    slow_layer(tmp_path)
+    before = children(), descriptors()
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    old = signal.signal(signal.SIGALRM, interrupted)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        started = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            LinuxArchives().unpack(f"{tmp_path}/blob", f"{tmp_path}/tree", Bounds())
+        assert time.monotonic() - started < 1.0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    assert (children(), descriptors()) == before
+
+
+PARENT = """
+import sys
+from bocker.kernel.archives import Bounds
+from bocker.linux.archives import LinuxArchives
+LinuxArchives().unpack(sys.argv[1], sys.argv[2], Bounds(), lambda done: print(done, flush=True))
+"""
+
+
+def test_a_killed_parent_takes_its_child_along(tmp_path: Path) -> None:
+    """It writes no file more, though the layer was all in its hands."""
+    slow_layer(tmp_path)
+    command = (sys.executable, "-c", PARENT, f"{tmp_path}/blob", f"{tmp_path}/tree")
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        (child,) = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+        pidfd = os.pidfd_open(int(child))
+        parent.kill()
+    try:
+        assert select.select([pidfd], [], [], 1.0)[0]
+    finally:
+        os.close(pidfd)
