@@ -9,7 +9,7 @@ def text(state: State) -> str:
     """Return a line for each thing that is there."""
     lines = [*_mounts(state), *_subvolumes(state), *_links(state), *_names(state), *_groups(state), *_processes(state)]
     lines += [f"table {name} {row.subnet or 'not ours'}" for name, row in state.tables.items()]
-    lines += [f"lock {name} held by {row.program}" for (_, name), row in state.locks.items()]
+    lines += [f"lock {row.name} {'shared' if row.shared else 'held'} by {row.program}" for row in state.locks.values()]
     lines += [
         f"{row.method} {row.path} {row.start + row.done} of {row.size_bytes} bytes" for row in state.transfers.values()
     ]

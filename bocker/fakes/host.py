@@ -144,7 +144,7 @@ def _protect(state: State, path: str, target: str) -> State:
 def _unmount(state: State, target: str, detach: bool) -> State:
     mount = _mounted(state, target)
     below = target.rstrip("/") + "/"
-    used = [row.target for row in state.mounts[HOST]] + [root for root, _ in state.locks]
+    used = [row.target for row in state.mounts[HOST]] + [row.root for row in state.locks.values()]
     roots = [row.root for row in state.processes.values() if row.phase != ZOMBIE]
     in_use = target in roots or any(path.startswith(below) for path in (*used, *roots))
     if in_use and detach:
@@ -160,7 +160,7 @@ def _detached(state: State, mount: MountRow, below: str) -> State:
     rows = state.mounts[HOST]
     if any(row.target == mount.target for row in rows if row is not mount):
         raise NotModelled(f"who of the mounts at {mount.target} is in use")
-    if any(root.startswith(below) for root, _ in state.locks):
+    if any(row.root.startswith(below) for row in state.locks.values()):
         raise NotModelled(f"a lock that is held in {mount.target} while it is detached")
     left = tuple(row for row in rows if row is not mount and not row.target.startswith(below))
     processes = {

@@ -73,6 +73,13 @@ def _trees(state: State) -> Iterator[str]:
                 yield f"{mount.target} mounts a tree that is gone"
 
 
+def _locks(state: State) -> Iterator[str]:
+    alone = {(row.root, row.name): row.id for row in state.locks.values() if not row.shared}
+    for row in state.locks.values():
+        if alone.get((row.root, row.name), row.id) != row.id:
+            yield f"the lock {row.name} is held by one alone and by another"
+
+
 RULES: tuple[tuple[tuple[str, ...], Callable[[State], Iterator[str]]], ...] = (
     (("links", "networks"), _links),
     (("routes", "links"), _routes),
@@ -80,4 +87,5 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[State], Iterator[str]]], ...] = (
     (("processes", "handles", "groups", "networks"), _processes),
     (("transfers", "processes"), _transfers),
     (("filesystems", "mounts"), _trees),
+    (("locks",), _locks),
 )

@@ -46,38 +46,37 @@ class FakeRecords(View, Records):
         return self._ask("read", key, lambda state: _read(state, self._root, key)[offset:])
 
     def remove(self, key: str) -> None:
-        self._change("remove", key, lambda state: _remove(state, self._root, key))
+        self._change("remove", key, lambda state: _remove(state, _path(self._root, key)))
 
     def list(self, folder: str) -> tuple[str, ...]:
         return self._ask("list", folder, lambda state: _list(state, self._root, folder))
 
     def lock(self, name: str, wait: bool = True, shared: bool = False) -> FakeLock:
-        token = self._apply("lock", name, lambda state: self._take(state, name, wait))
+        token = self._apply("lock", name, lambda state: self._take(state, name, wait, shared))
         while token is None:
             self._world.wait(None)
-            token = self._world.apply(f"{self._port}.lock", name, lambda state: self._take(state, name, wait))
-        return FakeLock(self._kernel, (self._root, name), token)
+            token = self._world.apply(f"{self._port}.lock", name, lambda state: self._take(state, name, wait, shared))
+        return FakeLock(self._kernel, token)
 
-    def _take(self, state: State, name: str, wait: bool) -> tuple[State, int | None]:
+    def _take(self, state: State, name: str, wait: bool, shared: bool) -> tuple[State, int | None]:
         _check_part(name)
         state = _lock_file(state, self._root, name)
-        if (self._root, name) in state.locks:
+        if any(not (shared and row.shared) for row in _holders(state, self._root, name)):
             if not wait:
                 raise Refused(errno.EAGAIN, name)
             return state, None
         state, token = new_id(state)
-        row = LockRow(self._kernel.pid, token)
-        return attrs.evolve(state, locks=with_row(state.locks, (self._root, name), row)), token
+        row = LockRow(token, self._root, name, self._kernel.pid, shared)
+        return attrs.evolve(state, locks=with_row(state.locks, token, row)), token
 
 
 class FakeLock:
-    """A held lock; the end of the `with` block lets it go."""
+    """A held lock; the end of the `with` block lets it go, and the last one of it takes its file away."""
 
-    __slots__ = ("_kernel", "_key", "_token")
+    __slots__ = ("_kernel", "_token")
 
-    def __init__(self, kernel: FakeKernel, key: tuple[str, str], token: int) -> None:
+    def __init__(self, kernel: FakeKernel, token: int) -> None:
         self._kernel = kernel
-        self._key = key
         self._token = token
 
     def __enter__(self) -> None:
@@ -85,13 +84,25 @@ class FakeLock:
 
     def __exit__(self, *exception: object) -> None:
         if not self._kernel.dead:
-            self._kernel.world.change("records.unlock", self._key[1], self._let_go)
+            self._kernel.world.change("records.unlock", str(self._token), self._let_go)
 
     def _let_go(self, state: State) -> State:
-        held = state.locks.get(self._key)
-        if held is None or held.token != self._token:
+        held = state.locks.get(self._token)
+        if held is None:
             return state
-        return attrs.evolve(state, locks=without(state.locks, self._key))
+        state = attrs.evolve(state, locks=without(state.locks, self._token))
+        return state if _holders(state, held.root, held.name) else _without_lock_file(state, held)
+
+
+def _holders(state: State, root: str, name: str) -> list[LockRow]:
+    return [row for row in state.locks.values() if (row.root, row.name) == (root, name)]
+
+
+def _without_lock_file(state: State, held: LockRow) -> State:
+    try:
+        return _remove(state, f"{held.root}/{LOCKS}/{held.name}")
+    except Refused:
+        return state
 
 
 def _check_part(name: str) -> None:
@@ -152,8 +163,8 @@ def _read(state: State, root: str, key: str) -> bytes:
     return files.read_file(state, _path(root, key))
 
 
-def _remove(state: State, root: str, key: str) -> State:
-    spot, _ = files.existing(state, _path(root, key), follow=False)
+def _remove(state: State, path: str) -> State:
+    spot, _ = files.existing(state, path, follow=False)
     files.check_writable(state, spot)
     return files.drop_entry(state, spot.place)
 

@@ -216,10 +216,13 @@ class HandleRow:
 
 @attrs.frozen
 class LockRow:
-    """A held lock: by which program, and by which of its calls."""
+    """A held lock: that of `name` in the records below `root`, held by a program, alone or shared."""
 
+    id: int
+    root: str
+    name: str
     program: int
-    token: int
+    shared: bool
 
 
 @attrs.frozen
@@ -265,7 +268,7 @@ class State:
     processes: Mapping[int, ProcessRow] = attrs.field(factory=dict)
     handles: Mapping[int, HandleRow] = attrs.field(factory=dict)
     signals: Mapping[int, tuple[int, ...]] = attrs.field(factory=dict)
-    locks: Mapping[tuple[str, str], LockRow] = attrs.field(factory=dict)
+    locks: Mapping[int, LockRow] = attrs.field(factory=dict)
     transfers: Mapping[int, TransferRow] = attrs.field(factory=dict)
     sysctls: Mapping[str, str] = attrs.field(factory=dict)
     standard_input: bytes = b""

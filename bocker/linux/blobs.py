@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-_PLAIN = READ | os.O_NONBLOCK  # so that a FIFO in the place of a file holds nobody up
-
 
 class LinuxBlobs(Blobs):
     """`STORE/.meta/blobs/DIGEST` and `STORE/.meta/drafts/NAME`; the store itself is never made.
@@ -123,23 +121,19 @@ class LinuxBlobs(Blobs):
         try:
             return act()
         except FileNotFoundError:
-            if os.path.isdir(self._blobs):
-                raise
             self._make(self._blobs)
             return act()
 
     def _make(self, folder: str) -> None:
         make_folder(self._root)
         make_folder(folder)
-        sync_folder(self._root)
-        sync_folder(os.path.dirname(self._root))
 
 
 def _opened(path: str) -> int:
     """Open a plain file to read; raise OSError (EINVAL) for what is none."""
     if not stat.S_ISREG(os.lstat(path).st_mode):
         raise OSError(errno.EINVAL, "no plain file")
-    return os.open(path, _PLAIN)
+    return os.open(path, READ)
 
 
 def _sync_draft(path: str) -> None:

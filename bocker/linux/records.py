@@ -104,7 +104,7 @@ class LinuxRecords(Records):
         with translated("records.lock", name):
             _check(name)
             folder = f"{self._root}/{_LOCKS}"
-            kind = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
+            kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
             while True:
                 fd = self._in(folder, lambda: opened(f"{folder}/{name}", _CREATE))
                 if _locked(fd, f"{folder}/{name}", kind):
@@ -156,7 +156,8 @@ class _Lock:
 
     It is let go of in so many words, as a child that is just being made has a copy of the
     descriptor; and its file goes first, so that locks leave nothing behind. Whoever waits for it
-    sees that the file has no name any more, and takes the lock anew.
+    sees that the file has no name any more, and takes the lock anew. The last of those who shared
+    it takes the file away: the one who gets it alone at the end.
     """
 
     __slots__ = ("_fd", "_path")
@@ -170,9 +171,11 @@ class _Lock:
 
     def __exit__(self, *error: object) -> None:
         try:
-            os.unlink(self._path)
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _has_name(self._fd, self._path):
+                os.unlink(self._path)
         except OSError:
-            pass  # a read-only or vanished store: the file is harmless
+            pass  # others share it, or the store is read-only or gone: then the file is harmless
         fcntl.flock(self._fd, fcntl.LOCK_UN)
         os.close(self._fd)
 
@@ -203,12 +206,18 @@ def _locked(fd: int, path: str, kind: int) -> bool:
     """Lock a file; tell whether that is still the file of that name. Close it when not."""
     try:
         fcntl.flock(fd, kind)
-        if os.path.samestat(os.fstat(fd), os.stat(path)):
+        if _has_name(fd, path):
             return True
-    except FileNotFoundError:
-        pass
     except OSError:
         os.close(fd)
         raise
     os.close(fd)
     return False
+
+
+def _has_name(fd: int, path: str) -> bool:
+    """Tell whether an open file still is the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False

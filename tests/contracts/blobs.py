@@ -159,6 +159,7 @@ class BlobsContract:
         lab.write_file(kernel.blobs.draft("ü \udcff"), b"1")
         lab.make_link(kernel.blobs.draft("link"), kernel.blobs.draft("b"))
         lab.make_directory(kernel.blobs.draft("directory"))
+        lab.write_file(kernel.blobs.draft("a").removesuffix("a") + ".hidden", b"")
         kernel.blobs.draft("a")
         kernel.blobs.add(DIGEST, DATA)
         assert kernel.blobs.drafts() == (Blob("b", 3), Blob(LONGEST, 0), Blob("ü \udcff", 1))

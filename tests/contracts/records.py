@@ -211,6 +211,49 @@ class RecordsContract:
         with mine, others[0], others[1]:
             pass
 
+    def test_a_lock_can_be_shared(self, kernel: Kernel) -> None:
+        """By as many as ask for it so; only then does one who wants it alone get it."""
+        first = kernel.records.lock("layers", shared=True)
+        second = kernel.records.lock("layers", wait=False, shared=True)
+        for held in (first, second):
+            with held, refused(Busy, errno.EAGAIN):
+                kernel.records.lock("layers", wait=False)
+        with kernel.records.lock("layers", wait=False):
+            pass
+
+    def test_one_who_has_a_lock_alone_shares_it_with_nobody(self, kernel: Kernel) -> None:
+        """Busy; and afterwards it can be shared."""
+        with kernel.records.lock("layers"), refused(Busy, errno.EAGAIN):
+            kernel.records.lock("layers", wait=False, shared=True)
+        with kernel.records.lock("layers", wait=False, shared=True):
+            pass
+
+    def test_a_lock_that_is_let_go_of_can_be_shared_on(self, kernel: Kernel) -> None:
+        """Whoever comes while others share it keeps it when they are gone, however they follow each other."""
+        held = kernel.records.lock("layers", shared=True)
+        for _ in range(5):
+            following = kernel.records.lock("layers", wait=False, shared=True)
+            with held:
+                pass
+            held = following
+            with refused(Busy):
+                kernel.records.lock("layers", wait=False)
+        with held:
+            pass
+
+    @pytest.mark.parametrize("shared", [False, True])
+    def test_locks_leave_nothing(self, kernel: Kernel, settings: Settings, lab: Lab, shared: bool) -> None:
+        """No file, not even when one was refused it meanwhile."""
+        with kernel.records.lock("ps_42002", shared=shared), kernel.records.lock("ps_42003", shared=shared):
+            with refused(Busy):
+                kernel.records.lock("ps_42002", wait=False)
+            if shared:
+                with kernel.records.lock("ps_42002", shared=True):
+                    pass
+        kinds = [entry.kind for entry in lab.tree(f"{settings.store}/.meta").values()]
+        assert "directory" in kinds
+        assert "file" not in kinds
+
     def test_locks_are_no_records(self, kernel: Kernel) -> None:
         """They are in no folder that can be listed, and take no key."""
         with kernel.records.lock("ps_42002"):

@@ -40,6 +40,30 @@ with records.lock("ps_42002"):
     print("held", flush=True)
     sys.stdin.read()
 """
+CONTEND = """
+import time
+from bocker.kernel.errors import Missing
+if sys.argv[2] == "shared":
+    for _ in range(1000):
+        with records.lock("layers", shared=True):
+            try:
+                before = records.read("counters/one"), records.list("alone")
+                time.sleep(0.0001)
+                assert before == (records.read("counters/one"), records.list("alone")) and not before[1]
+            except Missing:
+                pass
+else:
+    for _ in range(300):
+        with records.lock("layers"):
+            records.claim("alone/me", b"")
+            try:
+                count = int(records.read("counters/one"))
+            except Missing:
+                count = 0
+            records.write("counters/one", b"%d" % (count + 1))
+            records.remove("alone/me")
+print("right")
+"""
 
 
 @pytest.fixture
@@ -182,3 +206,40 @@ def test_no_descriptor_is_left_open(root: str) -> None:
             records.lock("names", wait=False)
     del records
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_shared_lock_waits_until_the_one_who_has_it_alone_dies(root: str) -> None:
+    holder = start(HOLD, root)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    waiter = start('with records.lock("ps_42002", shared=True):\n    print("mine", flush=True)\n', root)
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiter.wait(0.3)
+    holder.send_signal(signal.SIGKILL)
+    assert waiter.communicate(timeout=10)[0] == "mine\n"
+    holder.communicate()
+
+
+def test_one_who_wants_a_lock_alone_waits_for_all_who_share_it(root: str) -> None:
+    """One lets go of it, the other dies."""
+    sharers = [start(HOLD.replace('"ps_42002"', '"ps_42002", shared=True'), root) for _ in range(2)]
+    for sharer in sharers:
+        assert sharer.stdout is not None
+        assert sharer.stdout.readline() == "held\n"
+    waiter = start('with records.lock("ps_42002"):\n    print("mine", flush=True)\n', root)
+    sharers[0].communicate()
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiter.wait(0.3)
+    sharers[1].send_signal(signal.SIGKILL)
+    assert waiter.communicate(timeout=10)[0] == "mine\n"
+    sharers[1].communicate()
+    assert os.listdir(f"{root}/.locks") == []
+
+
+def test_whoever_has_a_lock_alone_is_alone(root: str) -> None:
+    """Locks of both kinds, taken and let go of as fast as can be: a shared counter is never seen in between."""
+    workers = [start(CONTEND, root, word) for word in ("alone", "shared", "shared", "alone")]
+    answers = [worker.communicate(timeout=60)[0] for worker in workers]
+    assert answers == ["right\n"] * 4
+    assert LinuxRecords(root).read("counters/one") == b"600"
+    assert os.listdir(f"{root}/.locks") == []
