@@ -106,7 +106,7 @@ def refresh_form(challenge: Challenge, scopes: tuple[str, ...], identity_token: 
 def check_realm(challenge: Challenge, registry_url: str) -> str:
     """Return the token server's address; raise BadDocument if it is none, or less secret than the registry's."""
     realm = challenge.get("realm")
-    there, here = _origin(realm), _origin(registry_url)
+    there, here = origin(realm), origin(registry_url)
     if there is None or here is None:
         raise BadDocument(_HEADER, f"its realm is no address: {realm}")
     if here[0] == "https" and there[0] != "https":
@@ -141,11 +141,12 @@ def may_carry(issued_url: str, target_url: str) -> bool:
 
     An address that two programs could read in two ways (a user's name, a backslash, a space) may carry nothing.
     """
-    issued = _origin(issued_url)
-    return issued is not None and issued == _origin(target_url)
+    issued = origin(issued_url)
+    return issued is not None and issued == origin(target_url)
 
 
-def _origin(url: str) -> tuple[str, str, int] | None:
+def origin(url: str) -> tuple[str, str, int] | None:
+    """Return the scheme, the host and the port of an address, None for what two programs could read in two ways."""
     if not _PLAIN_URL.fullmatch(url) or "\\" in url:
         return None
     try:

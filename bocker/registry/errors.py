@@ -70,7 +70,41 @@ class TooManyRequests(RegistryError):
 
 
 class RegistryFailed(RegistryError):
-    """The registry, or something before it, has a defect of its own: worth another try."""
+    """The registry, or something before it, has a defect of its own: worth another try, after
+    `retry_after_s` where it said how long."""
+
+    retry_after_s: int | None = None
+
+
+class Unreached(BockerError):
+    """No connection to a host, or none that lasts: worth another try, or another mirror."""
+
+    def __init__(self, host: str, reason: str, hint: str | None = None) -> None:
+        super().__init__(f"The registry {one_line(host)} can not be reached: {one_line(reason)}", hint)
+        self.host = host
+        self.reason = reason
+
+
+class Distrusted(BockerError):
+    """A host whose certificate does not prove that it is the one that was asked for."""
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(
+            f"The registry {one_line(host)} can not be trusted: {one_line(reason) or 'its certificate is not valid'}",
+            "name a file with the certificate of its authority in REQUESTS_CA_BUNDLE, "
+            "or the host among the plain-http registries of the settings",
+        )
+        self.host = host
+        self.reason = reason
+
+
+class WrongDigest(BadDocument):
+    """Something that is not what it was asked for as; both digests as text."""
+
+    def __init__(self, subject: str, expected: str, found: str) -> None:
+        super().__init__(subject, f"it should be {expected}, and is {found}")
+        self.expected = expected
+        self.found = found
 
 
 class HelperFailed(BockerError):

@@ -35,7 +35,7 @@ def refusal(subject: str, host: str, status: int, body: bytes, retry_after: str 
     kind = _kind(status, complaint.code)
     hint = f"run: bocker login {host}" if kind is AccessDenied else None
     error = kind(subject, status, complaint.code, _reason(status, complaint), hint)
-    if isinstance(error, TooManyRequests):
+    if isinstance(error, TooManyRequests | RegistryFailed):
         error.retry_after_s = read_retry_after(retry_after)
     return error
 
