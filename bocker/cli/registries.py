@@ -7,14 +7,17 @@ the `insecure` and `mirror` of a whole registry. Bocker's mirrors are asked firs
 
 from __future__ import annotations
 
+import os
+
 from bocker.core.errors import InvalidValue, UsageError
 from bocker.core.words import printable
+from bocker.images.accounts import AuthPlaces
 from bocker.registry.endpoints import Registries, parse_mirror, parse_plain_http
 from bocker.registry.names import DEFAULT_HOST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any, TypeVar
 
     from bocker.cli.settings import Chosen, Configuration
@@ -49,6 +52,27 @@ def bounds(configuration: Configuration) -> Bounds:
         size_bytes=parse_size(size.text, size.source),
         depth=_number(configuration.max_depth),
     )
+
+
+def auth_places(environ: Mapping[str, str]) -> AuthPlaces:
+    """Return where podman and docker keep the credentials of the person who has this environment."""
+    home = environ.get("HOME") or _home()
+    runtime = environ.get("XDG_RUNTIME_DIR") or f"/run/containers/{os.geteuid()}"
+    podman = "containers/auth.json" if environ.get("XDG_RUNTIME_DIR") else "auth.json"
+    config = environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
+    files = (
+        environ.get("REGISTRY_AUTH_FILE", ""),
+        f"{runtime}/{podman}",
+        f"{config}/containers/auth.json",
+        (environ.get("DOCKER_CONFIG") or f"{home}/.docker") + "/config.json",
+    )
+    return AuthPlaces(tuple(dict.fromkeys(os.path.abspath(path) for path in files if path)))
+
+
+def _home() -> str:
+    import pwd
+
+    return pwd.getpwuid(os.geteuid()).pw_dir
 
 
 def _own(configuration: Configuration) -> Registries:

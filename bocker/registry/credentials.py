@@ -62,6 +62,10 @@ class AuthFile:
         found = (self._helper(name), self._store(name), self._entry(name))
         return tuple(place for place in found if place is not None)
 
+    def keeper(self, name: ImageName) -> HelperCall | None:
+        """Return the helper that keeps what `login` is given, None where the file itself does; raise BadDocument."""
+        return self._helper(name) or self._store(name)
+
     def _helper(self, name: ImageName) -> HelperCall | None:
         helpers = self.fields.object("credHelpers")
         key = _best_key(helpers.names(), name)

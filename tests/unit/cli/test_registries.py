@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+
 import pytest
 
-from bocker.cli.registries import bounds, registries
+from bocker.cli.registries import auth_places, bounds, registries
 from bocker.cli.settings import Configuration, load
 from bocker.core.errors import BockerError, InvalidValue, UsageError
 from bocker.kernel.archives import Bounds
@@ -178,3 +181,26 @@ def test_a_bad_file_of_theirs_is_named_on_one_line(write, docker, podman):
 def test_a_file_of_theirs_that_can_not_be_read_is_named(tmp_path):
     with pytest.raises(UsageError, match="can not be read: Is a directory"):
         registries(Configuration(), str(tmp_path), NONE)
+
+
+def test_credentials_are_where_podman_and_docker_keep_them():
+    here = {"HOME": "/home/me"}
+    assert auth_places(here).files == (
+        f"/run/containers/{os.geteuid()}/auth.json",
+        "/home/me/.config/containers/auth.json",
+        "/home/me/.docker/config.json",
+    )
+    there = {"REGISTRY_AUTH_FILE": "/r", "XDG_RUNTIME_DIR": "/x", "XDG_CONFIG_HOME": "/c", "DOCKER_CONFIG": "/d/"}
+    assert auth_places(here | there).files == (
+        "/r",
+        "/x/containers/auth.json",
+        "/c/containers/auth.json",
+        "/d/config.json",
+    )
+
+
+def test_credentials_are_found_without_a_home_and_by_relative_words(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = auth_places({"REGISTRY_AUTH_FILE": "auth.json", "DOCKER_CONFIG": "docker"}).files
+    assert (files[0], files[-1]) == (f"{tmp_path}/auth.json", f"{tmp_path}/docker/config.json")
+    assert files[2] == f"{pwd.getpwuid(os.geteuid()).pw_dir}/.config/containers/auth.json"
