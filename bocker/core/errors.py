@@ -155,11 +155,31 @@ class IllegalTransition(BockerError):
 
 
 class ProgramNotStarted(BockerError):
-    """The container was made and its program could not be executed (exit 126 or 127)."""
+    """The program could not be started, though its container is there (exit 126 or 127)."""
 
     def __init__(self, program: str, reason: str, exit_code: int) -> None:
         super().__init__(f"Can not execute '{program}': {reason}")
         self.program = program
+        self.exit_code = exit_code
+
+
+class NoSuchUser(ProgramNotStarted):
+    """The container's own passwd(5) or group(5) does not have the user or group that the program is to run as."""
+
+    def __init__(self, user: str, place: str, exit_code: int, is_number: bool = False) -> None:
+        message = f"No user '{user}' in {place}" if ":" not in user else f"No user and group '{user}' in {place}"
+        hint = "its number is out of range" if is_number else "say one of its /etc/passwd, or a number"
+        BockerError.__init__(self, message, hint)
+        self.user = user
+        self.exit_code = exit_code
+
+
+class NoWorkingDirectory(ProgramNotStarted):
+    """The program's working directory is not there and can't be made, or is none."""
+
+    def __init__(self, directory: str, reason: str, exit_code: int) -> None:
+        BockerError.__init__(self, f"Can not work in the directory '{directory}': {reason}")
+        self.directory = directory
         self.exit_code = exit_code
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from bocker.core import lifecycle
 from bocker.core.errors import NotRunning, UsageError
 from bocker.core.value import Value
-from bocker.core.words import program_words
-from bocker.engine import plan, readiness, resolve, store
+from bocker.engine import plan, program, readiness, resolve, store
 from bocker.engine.failures import Doing
-from bocker.engine.relay import Relay, exit_code, not_started
+from bocker.engine.relay import NOT_EXECUTABLE, Relay, exit_code, not_placed, not_started
 from bocker.engine.undo import UndoStack
 from bocker.kernel.errors import Missing, StepFailed
 
@@ -22,39 +21,42 @@ if TYPE_CHECKING:
 
 
 class ExecRequest(Value):
-    """What to run, and in which container."""
+    """What to run, and in which container; environment, working directory and user as of `RunRequest`."""
 
     container: str
     words: tuple[str, ...]
     standard_input: bool = False
+    environment: tuple[str, ...] = ()
+    working_directory: str = ""
+    user: str = ""
 
 
 def execute(kernel: Kernel, settings: Settings, request: ExecRequest, console: Console) -> int:
     """Run a program in a running container; return its exit code, 128 and the number for a signal.
 
-    Raise NoSuchContainer, NotRunning, ProgramNotStarted (126, 127).
+    Raise NoSuchContainer, NotRunning, ProgramNotStarted (126, 127; NoSuchUser and NoWorkingDirectory are 126).
     """
-    words = program_words(request.words)
-    if not words:
+    if not request.words:
         raise UsageError("There is nothing to execute", "bocker exec CONTAINER COMMAND")
     with Doing(kernel, settings, "Executing in the container"):
         store.check_format(kernel, settings)
         record = resolve.container(kernel, request.container)
+        wanted = program.of_record(request, record)
         readiness.host_facts(kernel)
-        process = _entered(kernel, record, request, words)
+        process = _entered(kernel, record, request, wanted)
         with UndoStack() as undo:
             undo.push(kernel.processes.discard, process)
-            _release(kernel, record, request, process, words[0])
+            _release(kernel, record, request, process, wanted)
             ending = Relay(kernel, process, console).follow()
             undo.commit()
     return exit_code(ending)
 
 
-def _entered(kernel: Kernel, record: ContainerRecord, request: ExecRequest, words: tuple[str, ...]) -> Process:
+def _entered(kernel: Kernel, record: ContainerRecord, request: ExecRequest, wanted: program.Program) -> Process:
     if record.state not in lifecycle.ALIVE or record.process is None:
         raise NotRunning(request.container)
     layout = readiness.group_layout(kernel)
-    spec = plan.exec_spec(store.id_of(record), words, layout, request.standard_input)
+    spec = plan.exec_spec(store.id_of(record), wanted, layout, request.standard_input)
     try:
         return kernel.processes.enter(record.process, spec)
     except Missing:
@@ -64,11 +66,14 @@ def _entered(kernel: Kernel, record: ContainerRecord, request: ExecRequest, word
         raise NotRunning(request.container) from None
 
 
-def _release(kernel: Kernel, record: ContainerRecord, request: ExecRequest, process: Process, program: str) -> None:
+def _release(
+    kernel: Kernel, record: ContainerRecord, request: ExecRequest, process: Process, wanted: program.Program
+) -> None:
     try:
         kernel.processes.release(process)
     except StepFailed as failure:
-        error = not_started(program, failure)
+        place = f"container '{request.container}'"
+        error = not_started(wanted.words[0], failure) or not_placed(wanted, place, failure, NOT_EXECUTABLE)
         if error is not None:
             raise error from failure
         if record.process is not None and not kernel.processes.alive(record.process):

@@ -10,6 +10,7 @@ from bocker.core import addresses
 from bocker.core.ids import ContainerId
 from bocker.core.spec import ContainerSpec, Device, DeviceRule, ExecSpec, File, Mount, NetworkSpec, Process
 from bocker.core.value import Value
+from bocker.engine.program import HOSTNAME, Program, overlaid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -117,19 +118,19 @@ class HostView(Value):
 def container_spec(
     settings: Settings,
     container: ContainerId,
-    words: tuple[str, ...],
+    program: Program,
     addressing: AddressPlan,
     limits: Limits,
     host: HostView,
-    standard_input: bool = False,
+    hostname: str = "",
 ) -> ContainerSpec:
     """Return everything about a container; raise ValueError for an id without an address."""
-    hostname = hostname_of(container)
+    hostname = hostname or hostname_of(container)
     return ContainerSpec(
         name=str(container),
         root=f"{settings.store}/{container}",
         hostname=hostname,
-        process=process(container, words, host.layout),
+        process=process(container, program, host.layout),
         network=network(settings, container, addressing),
         group=str(container),
         limits=limits,
@@ -141,23 +142,28 @@ def container_spec(
         sysctls=SYSCTLS,
         masked_paths=(*MASKED_PATHS, *throttle_paths(host.processors)),
         readonly_paths=READONLY_PATHS if host.layout.version == 2 else (*READONLY_PATHS, GROUPS_TARGET),
-        standard_input=standard_input,
     )
 
 
-def exec_spec(container: ContainerId, words: tuple[str, ...], layout: Layout, standard_input: bool) -> ExecSpec:
+def exec_spec(container: ContainerId, program: Program, layout: Layout, standard_input: bool) -> ExecSpec:
     """Return a further process with the rights of the first one."""
-    return ExecSpec(str(container), str(container), process(container, words, layout), standard_input)
+    return ExecSpec(str(container), str(container), process(container, program, layout), standard_input)
 
 
-def process(container: ContainerId, words: tuple[str, ...], layout: Layout) -> Process:
-    """Return what is executed: a clean environment (S15), docker's rights and nothing more (S2)."""
+def process(container: ContainerId, program: Program, layout: Layout) -> Process:
+    """Return what is executed: a clean environment (S15), docker's rights and nothing more (S2).
+
+    HOME is that of the user, who is looked for in the container; nobody in particular is root.
+    """
+    own = (PATH, f"{HOSTNAME}={hostname_of(container)}", *(() if program.user else (HOME,)))
     return Process(
-        args=words,
-        env=(PATH, f"HOSTNAME={hostname_of(container)}", HOME),
+        args=program.words,
+        env=overlaid(own, program.environment),
+        cwd=program.working_directory or "/",
         groups=ROOT_GROUPS,
         groups_from_image=True,
         capabilities=capabilities(layout),
+        user=program.user,
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 
-from bocker.core.errors import ProgramNotStarted
-from bocker.core.spec import STEP_EXECUTE
+from bocker.core.errors import NoSuchUser, NoWorkingDirectory, ProgramNotStarted
+from bocker.core.spec import STEP_DIRECTORY, STEP_EXECUTE, STEP_USER
+from bocker.core.words import printable
 from bocker.kernel.errors import KernelError, Missing, StepFailed
 from bocker.kernel.processes import Exited, Interrupted, Output
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bocker.engine.console import Console
+    from bocker.engine.program import Program
     from bocker.kernel import Kernel
     from bocker.kernel.processes import Process
 
@@ -29,6 +31,8 @@ _REASONS = {
     errno.EISDIR: "it is a directory",
     errno.ENOTDIR: "a part of its path is no directory",
     errno.E2BIG: "its words are too long",
+    errno.ELOOP: "it leads through a link that is not followed",
+    errno.EEXIST: "it leads through a link to nowhere",
 }
 
 
@@ -90,3 +94,13 @@ def not_started(program: str, failure: StepFailed) -> ProgramNotStarted | None:
         return None
     code = NOT_FOUND if failure.errno == errno.ENOENT else NOT_EXECUTABLE
     return ProgramNotStarted(program, _REASONS.get(failure.errno, failure.errno_name), code)
+
+
+def not_placed(program: Program, place: str, failure: StepFailed, exit_code: int) -> ProgramNotStarted | None:
+    """Return why a program can't run as its user or in its directory; None when it was another step that failed."""
+    if failure.step == STEP_USER:
+        return NoSuchUser(printable(program.user), place, exit_code, failure.errno == errno.ERANGE)
+    if failure.step == STEP_DIRECTORY:
+        reason = _REASONS.get(failure.errno, failure.errno_name)
+        return NoWorkingDirectory(printable(program.working_directory), reason, exit_code)
+    return None

@@ -13,18 +13,17 @@ from __future__ import annotations
 import errno
 
 from bocker.core import addresses, lifecycle
-from bocker.core.errors import NameInUse, NoSuchImage, PoolFull, UsageError
+from bocker.core.errors import RUN_FAILED, NameInUse, NoSuchImage, PoolFull
 from bocker.core.ids import ContainerId
 from bocker.core.limits import Limits
 from bocker.core.model import ContainerRecord
 from bocker.core.reference import parse_name
 from bocker.core.spec import STEP_NETWORK
 from bocker.core.value import Value
-from bocker.core.words import program_words
-from bocker.engine import plan, readiness, resolve, store
+from bocker.engine import plan, program, readiness, resolve, store
 from bocker.engine.claims import candidates, remember
 from bocker.engine.failures import Doing
-from bocker.engine.relay import not_started
+from bocker.engine.relay import not_placed, not_started
 from bocker.engine.supervise import finish, supervise
 from bocker.engine.undo import UndoStack
 from bocker.kernel.errors import AlreadyExists, Busy, Missing, StepFailed
@@ -32,6 +31,7 @@ from bocker.kernel.errors import AlreadyExists, Busy, Missing, StepFailed
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bocker.core.ids import ImageId
+    from bocker.core.model import ImageContent
     from bocker.core.settings import Settings
     from bocker.engine.console import Console
     from bocker.kernel import Kernel
@@ -43,7 +43,12 @@ LINGER_ROUNDS = 40
 
 
 class RunRequest(Value):
-    """What to run. `words` may be empty where the image has a command of its own."""
+    """What to run. `words` may be empty where the image has a command of its own.
+
+    environment: NAME=VALUE, or a NAME that is taken out of the image's. entrypoint, user, working
+    directory and stop signal replace the image's where they are given; an entrypoint of no words is
+    none. labels: NAME=VALUE, beside the image's.
+    """
 
     image: str
     words: tuple[str, ...] = ()
@@ -51,6 +56,13 @@ class RunRequest(Value):
     name: str | None = None
     remove_on_exit: bool = False
     standard_input: bool = False
+    environment: tuple[str, ...] = ()
+    working_directory: str = ""
+    user: str = ""
+    entrypoint: tuple[str, ...] | None = None
+    stop_signal: str = ""
+    labels: tuple[str, ...] = ()
+    hostname: str = ""
 
 
 class _Job(Value):
@@ -61,8 +73,8 @@ class _Job(Value):
     console: Console
     request: RunRequest
     image: ImageId
-    image_source: str
-    words: tuple[str, ...]
+    content: ImageContent
+    program: program.Program
     addressing: addresses.AddressPlan
     host: plan.HostView
 
@@ -84,18 +96,20 @@ def run(kernel: Kernel, settings: Settings, request: RunRequest, console: Consol
 def _prepared(kernel: Kernel, settings: Settings, request: RunRequest, console: Console) -> _Job:
     if request.name is not None:
         parse_name(request.name)
+    if request.hostname or request.stop_signal or request.labels:
+        from bocker.engine.options import check
+
+        check(request)
     store.check_format(kernel, settings)
     image = resolve.image(kernel, request.image)
     try:
         content = store.content_or_unknown(kernel, kernel.storage.describe(str(image)).uuid)
     except Missing:
         raise NoSuchImage(request.image) from None
-    words = program_words(request.words) or content.command
-    if not words:
-        raise UsageError(f"'{request.image}' has no command of its own", "say what to run: bocker run IMAGE COMMAND")
+    wanted = program.of_image(request, content)
     addressing = readiness.addressing(kernel, settings)
     host = readiness.host_view(kernel)
-    return _Job(kernel, settings, console, request, image, content.source, words, addressing, host)
+    return _Job(kernel, settings, console, request, image, content, wanted, addressing, host)
 
 
 def _in_a_free_place(job: _Job) -> int:
@@ -152,13 +166,18 @@ def _claimed(job: _Job, container: ContainerId) -> ContainerRecord | None:
     record = ContainerRecord(
         id=str(container),
         image=request.image,
-        image_source=job.image_source,
-        command=request.words or job.words,
+        image_source=job.content.source,
+        command=job.program.command,
         created_ns=kernel.ambient.now_ns(),
         name=request.name,
         supervisor=kernel.processes.myself(),
         remove_on_exit=request.remove_on_exit,
         limits=request.limits,
+        environment=job.program.environment,
+        working_directory=job.program.working_directory,
+        user=job.program.user,
+        stop_signal=request.stop_signal or job.content.stop_signal,
+        labels=program.overlaid(job.content.labels, request.labels),
     )
     try:
         if request.name is None:
@@ -184,7 +203,10 @@ def _start(
 ) -> tuple[ContainerRecord, Process]:
     kernel, request = job.kernel, job.request
     spec = plan.container_spec(
-        job.settings, container, job.words, job.addressing, request.limits, job.host, request.standard_input
+        job.settings, container, job.program, job.addressing, request.limits, job.host, request.hostname
+    ).replace(
+        directories=program.directories_of(job.content.volumes),
+        standard_input=request.standard_input,
     )
     undo.act(lambda: kernel.cgroups.create(spec.group), kernel.cgroups.remove, spec.group)
     process = kernel.processes.create(spec)
@@ -212,7 +234,10 @@ def _release(job: _Job, record: ContainerRecord, process: Process, undo: UndoSta
     try:
         job.kernel.processes.release(process)
     except StepFailed as failure:
-        error = not_started(job.words[0], failure)
+        unplaced = not_placed(job.program, f"image '{job.request.image}'", failure, RUN_FAILED)
+        if unplaced is not None:
+            raise unplaced from failure
+        error = not_started(job.program.words[0], failure)
         if error is None:
             raise
         if not record.remove_on_exit:

@@ -12,6 +12,7 @@ from bocker.core.limits import Limits
 from bocker.core.settings import Settings
 from bocker.core.spec import ContainerSpec, Mount
 from bocker.engine import plan
+from bocker.engine.program import Program
 from bocker.kernel.cgroups import Layout
 from tests.strategies import WORDS
 from tests.unit.engine.bench import Bench
@@ -25,7 +26,8 @@ LAYOUTS = pytest.mark.parametrize("layout", [V1, JOINED, V2], ids=["v1", "joined
 
 def spec(layout: Layout = V1, words: tuple[str, ...] = ("/bin/true",), resolv_conf: bytes = b"") -> ContainerSpec:
     host = plan.HostView(layout, 2, resolv_conf)
-    return plan.container_spec(Settings(), PS, words, AddressPlan(parse_interface("10.0.0.1/24")), Limits(), host)
+    addressing = AddressPlan(parse_interface("10.0.0.1/24"))
+    return plan.container_spec(Settings(), PS, Program(words), addressing, Limits(), host)
 
 
 def mount_at(target: str, layout: Layout = V1) -> Mount:
@@ -192,6 +194,6 @@ def test_any_resolv_conf_gives_one_with_a_name_server(host: bytes) -> None:
 
 
 def test_S20_exec_has_the_rights_and_the_group_of_the_first_program() -> None:
-    further = plan.exec_spec(PS, ("/bin/true",), V1, False)
+    further = plan.exec_spec(PS, Program(("/bin/true",)), V1, False)
     assert further.group == spec().group
     assert further.process == spec().process
