@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bocker.kernel.cgroups import Cgroups
     from bocker.kernel.firewall import Firewall
     from bocker.kernel.host import Host
+    from bocker.kernel.http import Http
     from bocker.kernel.namespaces import Namespaces
     from bocker.kernel.network import Network
     from bocker.kernel.processes import Processes
@@ -39,6 +40,7 @@ PORTS = (
     "archives",
     "blobs",
     "accounts",
+    "http",
     "ambient",
 )
 
@@ -60,4 +62,5 @@ class Kernel:
         archives: Archives
         blobs: Blobs
         accounts: Accounts
+        http: Http
         ambient: Ambient

@@ -84,6 +84,10 @@ def _open(name: str, settings: Settings) -> Any:  # noqa: PLR0911 - one line a p
         from bocker.linux.accounts import LinuxAccounts
 
         return LinuxAccounts()
+    if name == "http":
+        from bocker.linux.http import LinuxHttp
+
+        return LinuxHttp()
     from bocker.linux.ambient import LinuxAmbient
 
     return LinuxAmbient()

@@ -122,7 +122,8 @@ class Client:
             prepared = _prepared(request, body, more)
         except (ValueError, requests.RequestException) as error:
             raise ToolError(errno.EINVAL, str(error)) from None
-        chosen: dict[str, Any] = {**self._environment.merge_environment_settings(prepared.url or "", {}, True, True, None)}
+        address = prepared.url or ""
+        chosen: dict[str, Any] = {**self._environment.merge_environment_settings(address, {}, True, True, None)}
         bundle = chosen["verify"]
         if isinstance(bundle, str) and not os.path.exists(bundle):
             raise ToolError(EKEYREJECTED, f"there is no file {bundle} of certificates")
@@ -164,7 +165,7 @@ def _headers(request: Request, more: dict[str, str]) -> dict[str, str]:
 
 
 def _is_printable(value: str) -> bool:
-    return all(character >= " " or character == "\t" for character in value) and "\x7f" not in value
+    return all(" " <= character <= "\xff" or character == "\t" for character in value) and "\x7f" not in value
 
 
 class Cancelled(Exception):
@@ -425,9 +426,9 @@ def _of_proxy(error: BaseException) -> tuple[int, str]:
 _MEANINGS: tuple[tuple[Any, Callable[[Any], tuple[int, str] | None]], ...] = (
     (ToolError, _of_system),
     (ssl.SSLError, _of_certificate),
-    ((TimeoutError, urllib3.exceptions.TimeoutError), lambda _: (errno.ETIMEDOUT, "")),
     (socket.gaierror, lambda error: (errno.EHOSTUNREACH, error.strerror)),
-    (OSError, _of_system),
+    (OSError, _of_system),  # before the time-outs: urllib3 counts a refused connection among them
+    ((TimeoutError, urllib3.exceptions.TimeoutError), lambda _: (errno.ETIMEDOUT, "")),
     (
         (ConnectionError, ssl.SSLEOFError, http.client.IncompleteRead, urllib3.exceptions.IncompleteRead),
         lambda _: (errno.ECONNRESET, ""),

@@ -114,12 +114,15 @@ class HttpServer(Server):
                     connection, _ = listening.accept()
                 except OSError:
                     return
-                try:
-                    secured = connection if context is None else context.wrap_socket(connection, server_side=True)
-                    with secured:
-                        behave(secured)
-                except OSError:
-                    connection.close()
+                threading.Thread(target=treat, args=(connection,), daemon=True).start()
+
+        def treat(connection: socket.socket) -> None:
+            try:
+                secured = connection if context is None else context.wrap_socket(connection, server_side=True)
+                with secured:
+                    behave(secured)
+            except OSError:
+                connection.close()
 
         threading.Thread(target=accept, daemon=True).start()
         return port
@@ -221,4 +224,3 @@ def self_signed(directory: Path) -> tuple[Path, Path]:
         places = ["-addext", f"subjectAltName=IP:{HOST},DNS:localhost", "-out", str(certificate), "-keyout", str(key)]
         subprocess.run([*command.split(), *places], check=True, capture_output=True)
     return certificate, key
-

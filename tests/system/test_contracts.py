@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from bocker.core.settings import Settings
 from bocker.linux import LinuxKernel
+from bocker.linux.http import LinuxHttp
 from tests.contracts.accounts import AccountsContract
 from tests.contracts.ambient import AmbientContract
 from tests.contracts.archives import ArchivesContract
@@ -17,6 +19,7 @@ from tests.contracts.blobs import BlobsContract
 from tests.contracts.cgroups import CgroupsContract
 from tests.contracts.firewall import FirewallContract
 from tests.contracts.host import HostContract
+from tests.contracts.http import HttpContract
 from tests.contracts.namespaces import NamespacesContract
 from tests.contracts.network import NetworkContract
 from tests.contracts.processes import ProcessesContract
@@ -24,6 +27,7 @@ from tests.contracts.records import RecordsContract
 from tests.contracts.storage import StorageContract
 from tests.system import world
 from tests.system.fresh_world import fresh_world
+from tests.system.http_server import HttpServer
 from tests.system.linux_lab import LinuxLab
 from tests.system.linux_stage import LinuxStage
 
@@ -45,6 +49,13 @@ def lab(settings: Settings) -> Iterator[LinuxLab]:
 @pytest.fixture
 def stage(kernel: LinuxKernel, settings: Settings) -> Iterator[LinuxStage]:
     made = LinuxStage(kernel, settings)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[HttpServer]:
+    made = HttpServer(tmp_path)
     yield made
     made.close()
 
@@ -95,6 +106,15 @@ class TestFirewall(FirewallContract): ...
 
 
 class TestHost(HostContract): ...
+
+
+class TestHttp(HttpContract):
+    @pytest.fixture
+    def kernel(self, kernel: LinuxKernel) -> Iterator[LinuxKernel]:
+        """With less patience: half a minute of silence is long in a test."""
+        kernel.http = LinuxHttp(silence_s=1.0)
+        yield kernel
+        kernel.http.close()
 
 
 class TestNamespaces(NamespacesContract): ...
