@@ -23,7 +23,9 @@ from bocker.kernel.http import Answer, Answered, Failed, Http, Progress, Request
 
 PLAIN_TO_TLS = Answer(400, (), b"Client sent an HTTP request to an HTTPS server.\n")  # as servers written in Go say it
 WITH_A_LENGTH = frozenset({"POST", "PUT", "PATCH"})  # RFC 9110, 8.6: said by these even when it is 0
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_HEADER = re.compile(r"[\t -~\x80-\xff]*")
+_ADDRESS = re.compile(r"[!-~\x80-\U0010ffff]+")
 
 
 class FakeHttp(View, Http):
@@ -114,9 +116,12 @@ class FakeHttp(View, Http):
 
 def _checked(request: Request) -> SplitResult:
     """Return a request's address; refuse EINVAL what can't be sent."""
-    words = (request.method, request.url, *(word for row in request.headers for word in row))
-    if not request.method or any(_CONTROL.search(word) for word in words):
-        raise Refused(errno.EINVAL, "a control character")
+    names = (request.method, *(name for name, _ in request.headers))
+    values = (value for _, value in request.headers)
+    if not all(map(_TOKEN.fullmatch, names)) or not all(map(_HEADER.fullmatch, values)):
+        raise Refused(errno.EINVAL, "no method, or no header")
+    if not _ADDRESS.fullmatch(request.url):
+        raise Refused(errno.EINVAL, "no address")
     try:
         address = urlsplit(request.url)
         origin(address)
