@@ -76,6 +76,11 @@ def aside_of(image: ImageId) -> str:
     return f".{image}.new"
 
 
+def frozen_of(name: object) -> str:
+    """Return the name of the snapshot that an image's layer, or a container's archive, is written from."""
+    return f".{name}.frozen"
+
+
 def _claim(kernel: Kernel, image: ImageId, tag: str | None) -> bool:
     tags = ImageTags(str(image), () if tag is None else (tag,))
     try:
@@ -110,13 +115,13 @@ def _filled(kernel: Kernel, image: ImageId, recipe: Recipe, undo: UndoStack) -> 
         recipe.begin(aside)
     if recipe.fill is not None:
         recipe.fill(aside)
+    kernel.storage.sync()  # its size, too, is known only when it is on disk
     uuid = kernel.storage.describe(aside).uuid
     content = recipe.content.replace(
         uuid=uuid, created_ns=kernel.ambient.now_ns(), size_bytes=kernel.storage.size_bytes(aside)
     )
     undo.push(kernel.records.remove, store.content_key(uuid))
     kernel.records.write(store.content_key(uuid), store.encode(content), durable=True)
-    kernel.storage.sync()
     return uuid
 
 

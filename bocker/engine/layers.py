@@ -38,13 +38,16 @@ def present(kernel: Kernel) -> frozenset[str]:
     return frozenset(name[len(PREFIX) :] for name in kernel.storage.names() if name.startswith(PREFIX))
 
 
-def keep(kernel: Kernel, tree: str, record: LayerRecord) -> None:
-    """Make a layer of a finished tree. One that is there already stays: it is the same."""
-    kernel.records.write(store.layer_key(record.chain_id), store.encode(record))
+def keep(kernel: Kernel, tree: str, chain_id: str, diff_id: str, below: str | None) -> None:
+    """Make a layer of a finished tree, on the layer `below`. One that is there already stays: it is the same."""
+    name = name_of(chain_id)
     try:
-        kernel.storage.snapshot(tree, name_of(record.chain_id), read_only=True)
+        kernel.storage.snapshot(tree, name, read_only=True)
     except AlreadyExists:
-        return
+        if load(kernel, chain_id) is not None:
+            return
+    size_bytes = kernel.storage.size_bytes(name, None if below is None else name_of(below))
+    kernel.records.write(store.layer_key(chain_id), store.encode(LayerRecord(chain_id, diff_id, size_bytes)))
 
 
 def load(kernel: Kernel, chain_id: str) -> LayerRecord | None:

@@ -12,7 +12,7 @@ from bocker.core.errors import Damaged
 from bocker.core.ids import ContainerId, ImageId
 from bocker.core.model import ContainerRecord, ImageTags
 from bocker.engine import layers, resolve, store
-from bocker.engine.building import aside_of
+from bocker.engine.building import aside_of, frozen_of
 from bocker.engine.burial import bury, is_orphan
 from bocker.engine.failures import Doing
 from bocker.engine.removal import destroy, gone_of, harmless
@@ -201,7 +201,7 @@ class _Sweep:
 
     def image(self, image: ImageId) -> None:
         """Take away what was being built or deleted, and the claim of an image that never came to be."""
-        for aside in (aside_of(image), gone_of(image)):
+        for aside in (aside_of(image), frozen_of(image), gone_of(image)):
             self._aside(aside)
         try:
             store.load_tags(self.kernel, image)

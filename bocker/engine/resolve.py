@@ -113,6 +113,15 @@ def tagged(kernel: Kernel, tag: str) -> ImageId | None:
     return max(holders, key=lambda image: (_created_ns(kernel, image), image.number))
 
 
+def tag_meant(reference: str, tags: tuple[str, ...]) -> str | None:
+    """Return which of an image's tags a word is, None for an id, a prefix or a digest."""
+    try:
+        name = parse_tag(reference)
+    except InvalidValue:
+        return None
+    return name if name in tags else None
+
+
 def tags_of(kernel: Kernel, image: ImageId) -> tuple[str, ...]:
     """Return an image's tags; none where its record can't be read."""
     try:

@@ -69,7 +69,7 @@ def _removed(kernel: Kernel, settings: Settings, reference: str, force: bool) ->
         with Doing(kernel, settings, f"Removing '{reference}'"):
             image = resolve.image(kernel, reference)
             tags = resolve.tags_of(kernel, image)
-            named = _tag_meant(reference, tags)
+            named = resolve.tag_meant(reference, tags)
             if named is not None and len(tags) > 1:
                 _drop(kernel, image, named)
                 return Untagged(reference, (named,))
@@ -97,14 +97,6 @@ class SeveralTags(BockerError):
         super().__init__(f"Image '{reference}' has several tags: {shown}", "say which, or use: bocker rmi -f")
         self.reference = reference
         self.tags = tags
-
-
-def _tag_meant(reference: str, tags: tuple[str, ...]) -> str | None:
-    try:
-        name = parse_tag(reference)
-    except BockerError:
-        return None
-    return name if name in tags else None
 
 
 def _drop(kernel: Kernel, image: ImageId, name: str) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from bocker.core.model import LayerRecord
 from bocker.engine import layers
 from bocker.images import watch as words
 from bocker.images.errors import BadLayer, LayerTooLarge
@@ -89,7 +88,7 @@ class Assembly:
         for layer in self._missing:
             self._supply.need(layer.blob)
             self._unpack(layer, aside)
-            self._keep(layer, aside, None if below is None else _name(below))
+            self._keep(layer, aside, below)
             below = layer
 
     def _unpack(self, layer: Layer, aside: str) -> None:
@@ -114,10 +113,9 @@ class Assembly:
         except (Invalid, Unsupported) as error:
             raise BadLayer(str(digest), error.detail or str(error)) from error
 
-    def _keep(self, layer: Layer, aside: str, below: str | None) -> None:
-        size_bytes = self._kernel.storage.size_bytes(aside, below)
-        record = LayerRecord(layer.chain_id.hexadecimal, layer.diff_id.hexadecimal, size_bytes)
-        layers.keep(self._kernel, aside, record)
+    def _keep(self, layer: Layer, aside: str, below: Layer | None) -> None:
+        under = None if below is None else below.chain_id.hexadecimal
+        layers.keep(self._kernel, aside, layer.chain_id.hexadecimal, layer.diff_id.hexadecimal, under)
         self._watch.part(layer.blob.digest.hexadecimal, words.COMPLETE)
 
 

@@ -6,6 +6,8 @@ from bocker.core.model import ImageContent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from bocker.registry.config import ImageConfig
     from bocker.registry.manifests import Manifest
 
@@ -32,3 +34,18 @@ def content_of(config: ImageConfig, manifest: Manifest, source: str, digests: tu
         author=config.author,
         dated_ns=config.created_ns,
     )
+
+
+def run_fields(content: ImageContent) -> dict[str, Any]:
+    """Return an image's record as the `config` of OCI's configuration; what it does not say is empty."""
+    return {
+        "Cmd": list(content.command),
+        "Entrypoint": list(content.entrypoint),
+        "Env": list(content.environment),
+        "WorkingDir": content.working_directory,
+        "User": content.user,
+        "ExposedPorts": {port: {} for port in content.exposed_ports},
+        "Volumes": {volume: {} for volume in content.volumes},
+        "StopSignal": content.stop_signal,
+        "Labels": dict(label.split("=", 1) for label in content.labels),
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bocker.core.errors import BockerError
+from bocker.kernel.archives import STANDARD_STREAM
 from bocker.registry.errors import one_line
 
 
@@ -24,6 +25,16 @@ class LayerTooLarge(BockerError):
             "if you trust the image, raise the limits in the table [images] of the settings",
         )
         self.digest = digest
+        self.reason = reason
+
+
+class BadArchive(BockerError):
+    """A file that should hold images, and does not."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        called = "the archive" if path == STANDARD_STREAM else f"'{one_line(path)}'"
+        super().__init__(f"No image can be loaded from {called}: {one_line(reason)}")
+        self.path = path
         self.reason = reason
 
 

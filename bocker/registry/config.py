@@ -6,12 +6,15 @@ Sources: the OCI image specification (config.md); docker's older configurations 
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import accumulate
+from typing import Any
 
 import attrs
 
-from bocker.core.timestamps import parse_rfc3339
+from bocker.core import jsontext
+from bocker.core.timestamps import parse_rfc3339, rfc3339
 from bocker.registry.digests import Digest, digest_of
 from bocker.registry.documents import Fields, Pairs, read_object
 from bocker.registry.errors import BadDocument
@@ -20,6 +23,7 @@ from bocker.registry.platforms import Platform, uniform
 
 LONGEST_TIME = 64
 HISTORY_ENTRIES = 4096
+_DOCKERS_OWN = frozenset({"container", "container_config", "docker_version", "id", "parent"})
 _PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp|sctp))?", re.IGNORECASE)
 
 
@@ -108,6 +112,48 @@ def parse_config(data: bytes, bounds: Bounds = DEFAULT_BOUNDS, subject: str = "i
         stop_signal=run.text("StopSignal"),
         labels=run.pairs("Labels"),
     )
+
+
+def compose_config(
+    base: bytes,
+    run: dict[str, Any],
+    platform: Platform,
+    diff_id: Digest | None,
+    entry: HistoryEntry,
+) -> bytes:
+    """Return the configuration of an image made on another one, or of a first one where `base` is empty.
+
+    run: the fields of OCI's `config` that the new image has; one that is empty is left out, and what else
+    the base had there is kept. diff_id: of the layer that was added, None where there is none. The same
+    values give the same bytes. What docker once wrote of its own containers is left out.
+    """
+    document: dict[str, Any] = jsontext.loads(base) if base else {}
+    kept = {name: value for name, value in document.items() if name not in _DOCKERS_OWN}
+    below = [str(digest) for digest in parse_config(base).diff_ids] if base else []
+    inner = {name: value for name, value in (document.get("config") or {}).items() if name not in run}
+    whole = kept | {
+        "created": rfc3339(entry.created_ns or 0),
+        "architecture": document.get("architecture") or platform.architecture,
+        "os": document.get("os") or platform.os,
+        "config": inner | {name: value for name, value in run.items() if value},
+        "rootfs": {"type": "layers", "diff_ids": below + ([str(diff_id)] if diff_id else [])},
+        "history": [*(document.get("history") or []), _history_written(entry)],
+    }
+    if platform.variant and not base:
+        whole["variant"] = platform.variant
+    if entry.author:
+        whole["author"] = entry.author
+    return json.dumps(whole, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def _history_written(entry: HistoryEntry) -> dict[str, Any]:
+    words = {
+        "created_by": entry.created_by,
+        "author": entry.author,
+        "comment": entry.comment,
+        "empty_layer": entry.empty_layer,
+    }
+    return {"created": rfc3339(entry.created_ns or 0)} | {name: word for name, word in words.items() if word}
 
 
 def chain_ids(diff_ids: tuple[Digest, ...]) -> tuple[Digest, ...]:

@@ -156,6 +156,11 @@ def compose_index(entries: tuple[Descriptor, ...], annotations: Pairs = (), medi
     return Index(_written(media_type, document, annotations), media_type, entries, annotations)
 
 
+def oci_layer(compression: str) -> str:
+    """Return OCI's media type of a layer of that compression."""
+    return OCI_LAYER if compression == PLAIN else f"{OCI_LAYER}+{compression}"
+
+
 def _media_type(fields: Fields, sent_as: str) -> str:
     """Return what the document is. Two answers to that question are refused (CVE-2021-41190)."""
     own, sent = fields.text("mediaType"), sent_as.partition(";")[0].strip()

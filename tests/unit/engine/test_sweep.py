@@ -145,7 +145,7 @@ COMMANDS = [
     Command("commit onto", with_two_images, lambda bench: bench.commit("web", "app"), 25),
     Command("rm container", with_container, lambda bench: removed(bench, "web"), 20, True),
     Command("rm image", with_two_images, lambda bench: removed(bench, "app"), 21, True),
-    Command("cleanup", after_a_crash, lambda bench: bench.cleanup(), 73, True),
+    Command("cleanup", after_a_crash, lambda bench: bench.cleanup(), 77, True),
 ]
 NAMES = [command.name for command in COMMANDS]
 

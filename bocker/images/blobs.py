@@ -1,0 +1,75 @@
+"""Blobs of images that are here: which are needed, and one that was pruned is fetched again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bocker.core.errors import BockerError
+from bocker.engine import store
+from bocker.images import watch as words
+from bocker.images.errors import BlobGone
+from bocker.images.events import tell
+from bocker.images.sources import client_for
+from bocker.kernel.errors import Missing
+from bocker.registry.endpoints import endpoints
+from bocker.registry.manifests import Manifest, parse_manifest
+from bocker.registry.names import parse_name
+from bocker.registry.transfers import Transfers
+
+if TYPE_CHECKING:
+    from bocker.core.model import ImageContent
+    from bocker.images.sources import Remote
+    from bocker.images.watch import Watch
+    from bocker.kernel import Kernel
+    from bocker.registry.client import Client
+    from bocker.registry.manifests import Descriptor
+
+WAIT_S = 1.0
+
+
+def documents_in_use(kernel: Kernel) -> frozenset[str]:
+    """Return the digests (64 digits) of all manifests and configurations that images and containers refer to."""
+    found: set[str] = set()
+    for content in store.contents_in_use(kernel):
+        found.update(digest for digest in (content.config, content.base, content.manifest) if digest)
+    return frozenset(digest.rpartition(":")[2] for digest in found)
+
+
+def blobs_in_use(kernel: Kernel) -> frozenset[str]:
+    """Return the digests (64 digits) of the documents, and of the layers that their manifests name."""
+    documents = documents_in_use(kernel)
+    layers = (layer.digest.hexadecimal for digits in documents for layer in _layers(kernel, digits))
+    return documents | frozenset(layers)
+
+
+def fetch_again(
+    kernel: Kernel, content: ImageContent, blob: Descriptor, image: str, remote: Remote, watch: Watch
+) -> None:
+    """Fetch a layer that was pruned, from the first registry that has the image. Raise BlobGone."""
+    for origin in content.digests:
+        name = parse_name(origin)
+        client = client_for(kernel, name, endpoints(name, remote.registries)[-1], remote)
+        try:
+            _fetch(kernel, client, blob, watch)
+        except BockerError as error:
+            watch.say(f"{origin}: {error.message}")
+        else:
+            return
+    raise BlobGone(str(blob.digest), image)
+
+
+def _fetch(kernel: Kernel, client: Client, blob: Descriptor, watch: Watch) -> None:
+    with Transfers(client, kernel.blobs, kernel.records) as transfers:
+        transfers.start(blob)
+        while transfers.is_busy:
+            for event in transfers.step(WAIT_S):
+                tell(watch, event, words.DOWNLOADING, words.DOWNLOADED)
+
+
+def _layers(kernel: Kernel, digits: str) -> tuple[Descriptor, ...]:
+    """Return the layers of a document, if it is a manifest."""
+    try:
+        document = parse_manifest(kernel.blobs.read(digits))
+    except (BockerError, Missing):
+        return ()
+    return document.layers if isinstance(document, Manifest) else ()

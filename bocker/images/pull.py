@@ -1,0 +1,175 @@
+"""`pull`: an image from a registry. Its layers are fetched side by side while the first ones are unpacked."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from bocker.core.errors import NoSuchImage
+from bocker.core.value import Value
+from bocker.engine import layers, store
+from bocker.engine.building import Recipe, new_image
+from bocker.engine.failures import Doing
+from bocker.engine.tags import add_tag
+from bocker.images import sources
+from bocker.images import watch as words
+from bocker.images.assembly import Assembly, Supply, present_below
+from bocker.images.contents import content_of
+from bocker.images.events import tell
+from bocker.kernel.archives import Bounds
+from bocker.kernel.errors import KernelError, Missing
+from bocker.registry.config import layers_of
+from bocker.registry.transfers import Done, Transfers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bocker.core.ids import ImageId
+    from bocker.core.model import ImageContent
+    from bocker.core.settings import Settings
+    from bocker.images.sources import Found, Remote
+    from bocker.images.watch import Watch
+    from bocker.kernel import Kernel
+    from bocker.registry.config import Layer
+    from bocker.registry.manifests import Descriptor
+    from bocker.registry.names import ImageName
+    from bocker.registry.platforms import Platform
+
+WAIT_S = 1.0
+
+
+class PullRequest(Value):
+    """What to pull. bounds: of each layer."""
+
+    name: ImageName
+    platform: Platform
+    remote: Remote
+    bounds: Bounds = Bounds()
+
+
+class Pulled(Value):
+    """What a pull gave. digest: of what the name led to in the registry. fresh: the image was not here before."""
+
+    image: ImageId
+    digest: str
+    fresh: bool
+
+
+def pull(kernel: Kernel, settings: Settings, request: PullRequest, watch: Watch) -> Pulled:
+    """Bring an image here and give it its name as a tag, unless it was asked for by its digest.
+
+    An image that is here already keeps its id. After an error there is no image, and nothing else but what
+    was downloaded, which the next pull goes on with. Raise NoSuchImage and what `sources.find`, `Transfers`
+    and `Assembly` raise.
+    """
+    name = request.name.familiar
+    with Doing(kernel, settings, f"Pulling '{name}'"):
+        store.check_format(kernel, settings)
+        store.ensure_format(kernel)
+        with tidied(kernel), layers.in_work(kernel):
+            watch.say(f"{request.name.reference}: Pulling from {request.name.repository}")
+            found = sources.find(kernel, request.name, request.platform, request.remote, watch)
+            return _brought(kernel, settings, request, found, watch)
+
+
+def image_of(kernel: Kernel, config: str) -> tuple[ImageId, ImageContent] | None:
+    """Return the image that has a configuration (its digest as text), None when none has."""
+    for image in store.image_ids(kernel):
+        try:
+            content = store.content_or_unknown(kernel, kernel.storage.describe(str(image)).uuid)
+        except Missing:
+            continue
+        if content.config == config:
+            return image, content
+    return None
+
+
+def _brought(kernel: Kernel, settings: Settings, request: PullRequest, found: Found, watch: Watch) -> Pulled:
+    origin = f"{request.name.host}/{request.name.repository}@{found.digest}"
+    tag = request.name.familiar if request.name.digest is None else None
+    kernel.blobs.add(found.config.image_id.hexadecimal, found.config.data)
+    kernel.blobs.add(found.manifest.digest.hexadecimal, found.manifest.data)
+    here = image_of(kernel, str(found.config.image_id))
+    if here is None:
+        image = _made(kernel, settings, request, found, content_of_found(request, found, origin), tag, watch)
+    else:
+        image = here[0]
+        _renewed(kernel, image, found, origin)
+        if tag is not None:
+            add_tag(kernel, image, tag, tag)
+    watch.say(f"Digest: {found.digest}")
+    return Pulled(image, str(found.digest), here is None)
+
+
+def content_of_found(request: PullRequest, found: Found, origin: str) -> ImageContent:
+    """Return the record of an image that comes from a registry."""
+    return content_of(found.config, found.manifest, request.name.familiar, (origin,))
+
+
+def _made(
+    kernel: Kernel,
+    settings: Settings,
+    request: PullRequest,
+    found: Found,
+    content: ImageContent,
+    tag: str | None,
+    watch: Watch,
+) -> ImageId:
+    wanted = layers_of(found.manifest, found.config, f"image {request.name.familiar}")
+    there = present_below(kernel, wanted)
+    for layer in wanted[:there]:
+        watch.part(layer.blob.digest.hexadecimal, words.EXISTS)
+    with Transfers(found.client, kernel.blobs, kernel.records) as transfers:
+        supply = _Downloads(transfers, wanted[there:], watch)
+        assembly = Assembly(kernel, settings, wanted, request.bounds, supply, watch)
+        return new_image(kernel, Recipe(content, assembly.begin, assembly.fill), tag)
+
+
+def _renewed(kernel: Kernel, image: ImageId, found: Found, origin: str) -> None:
+    """Write down that a registry has an image that is here already."""
+    with kernel.records.lock(str(image)):
+        try:
+            content = store.load_content(kernel, kernel.storage.describe(str(image)).uuid)
+        except Missing:
+            raise NoSuchImage(str(image)) from None
+        if origin not in content.digests:
+            content = content.replace(digests=(*content.digests, origin))
+            kernel.records.write(store.content_key(content.uuid), store.encode(content), durable=True)
+
+
+@contextmanager
+def tidied(kernel: Kernel) -> Iterator[None]:
+    """Take away, where the block fails, the layers that were unpacked for nothing."""
+    try:
+        yield
+    except BaseException as error:
+        try:
+            layers.collect(kernel)
+        except KernelError as failure:  # left to `cleanup`
+            error.add_note(f"not taken back: {failure}")
+        raise
+
+
+class _Downloads(Supply):
+    """The missing layers' blobs, on their way."""
+
+    def __init__(self, transfers: Transfers, missing: tuple[Layer, ...], watch: Watch) -> None:
+        self._transfers = transfers
+        self._watch = watch
+        self._here: set[str] = set()
+        for blob in dict.fromkeys(layer.blob for layer in missing):
+            watch.part(blob.digest.hexadecimal, words.WAITING, 0, blob.size_bytes)
+            transfers.start(blob)
+
+    def need(self, blob: Descriptor) -> None:
+        while blob.digest.hexadecimal not in self._here:
+            self._step(WAIT_S)
+
+    def go_on(self) -> None:
+        self._step(0)
+
+    def _step(self, timeout_s: float) -> None:
+        for event in self._transfers.step(timeout_s):
+            tell(self._watch, event, words.DOWNLOADING, words.DOWNLOADED)
+            if isinstance(event, Done):
+                self._here.add(event.digest.hexadecimal)

@@ -1,0 +1,126 @@
+"""`push`: an image into a registry, only what is missing there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bocker.core.value import Value
+from bocker.engine import layers, resolve, store
+from bocker.engine.failures import Doing
+from bocker.images import watch as words
+from bocker.images.blobs import fetch_again
+from bocker.images.events import tell
+from bocker.images.seal import seal
+from bocker.images.sources import client_for
+from bocker.registry.client import PUSH
+from bocker.registry.endpoints import endpoints
+from bocker.registry.names import parse_name
+from bocker.registry.transfers import Transfers
+
+if TYPE_CHECKING:
+    from bocker.core.ids import ImageId
+    from bocker.core.settings import Settings
+    from bocker.images.seal import Sealed
+    from bocker.images.sources import Remote
+    from bocker.images.watch import Watch
+    from bocker.kernel import Kernel
+    from bocker.registry.client import Client
+    from bocker.registry.endpoints import Endpoint
+    from bocker.registry.manifests import Descriptor
+    from bocker.registry.names import ImageName
+    from bocker.registry.platforms import Platform
+
+WAIT_S = 1.0
+
+
+class PushRequest(Value):
+    """What to push. reference: an image here. name: where to, with the tag that it gets there."""
+
+    reference: str
+    name: ImageName
+    platform: Platform
+    remote: Remote
+
+
+class Pushed(Value):
+    """What a push made: the manifest's digest, and its size."""
+
+    digest: str
+    size_bytes: int
+
+
+def push(kernel: Kernel, settings: Settings, request: PushRequest, watch: Watch) -> Pushed:
+    """Send an image. What the registry has is not sent, what another repository of it has is mounted.
+
+    The manifest is the one that was pulled, byte for byte, or the one that is written now. Raise
+    NoSuchImage, BlobGone, and what `Client` and `Transfers` raise.
+    """
+    called = request.name.familiar
+    with Doing(kernel, settings, f"Pushing '{called}'"):
+        store.check_format(kernel, settings)
+        image = resolve.image(kernel, request.reference)
+        watch.say(f"The push refers to repository [{request.name.host}/{request.name.repository}]")
+        with layers.in_work(kernel):
+            sealed = seal(kernel, settings, image, request.platform, watch)
+            client = client_for(kernel, request.name, _registry(request), request.remote, PUSH)
+            _send_blobs(kernel, client, request, sealed, watch)
+            manifest = sealed.manifest
+            digest = client.put_manifest(request.name.reference, manifest.data, manifest.media_type)
+            _remember(kernel, image, f"{request.name.host}/{request.name.repository}@{digest}")
+        watch.say(f"{request.name.reference}: digest: {digest} size: {len(manifest.data)}")
+        return Pushed(str(digest), len(manifest.data))
+
+
+def _registry(request: PushRequest) -> Endpoint:
+    return endpoints(request.name, request.remote.registries)[-1]
+
+
+def _send_blobs(kernel: Kernel, client: Client, request: PushRequest, sealed: Sealed, watch: Watch) -> None:
+    blobs = dict.fromkeys((*sealed.manifest.layers, sealed.manifest.config))
+    with Transfers(client, kernel.blobs, kernel.records) as transfers:
+        for blob in blobs:
+            watch.part(blob.digest.hexadecimal, words.WAITING, 0, blob.size_bytes)
+            _send(kernel, client, transfers, request, sealed, blob, watch)
+        while transfers.is_busy:
+            for event in transfers.step(WAIT_S):
+                tell(watch, event, words.PUSHING, words.PUSHED)
+
+
+def _send(
+    kernel: Kernel,
+    client: Client,
+    transfers: Transfers,
+    request: PushRequest,
+    sealed: Sealed,
+    blob: Descriptor,
+    watch: Watch,
+) -> None:
+    """Begin to send a blob, unless the registry has it, in this repository or in one that we know of."""
+    digits = blob.digest.hexadecimal
+    if client.has_blob(blob.digest):
+        watch.part(digits, words.EXISTS)
+        return
+    location = None
+    for repository in _neighbours(request.name, sealed.content.digests):
+        location = client.mount(blob.digest, repository)
+        if location is None:
+            watch.part(digits, words.MOUNTED)
+            return
+    if not kernel.blobs.has(digits):
+        fetch_again(kernel, sealed.content, blob, request.reference, request.remote, watch)
+    transfers.send(blob.digest, kernel.blobs.path(digits), blob.size_bytes, location)
+
+
+def _neighbours(name: ImageName, digests: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the other repositories of the same registry that have, or had, the image; the first one only is asked."""
+    known = (parse_name(digest) for digest in digests)
+    there = [other.repository for other in known if other.host == name.host and other.repository != name.repository]
+    return tuple(dict.fromkeys(there))[:1]
+
+
+def _remember(kernel: Kernel, image: ImageId, origin: str) -> None:
+    with kernel.records.lock(str(image)):
+        content = store.load_content(kernel, kernel.storage.describe(str(image)).uuid)
+        if origin not in content.digests:
+            renewed = content.replace(digests=(*content.digests, origin))
+            kernel.records.write(store.content_key(content.uuid), store.encode(renewed), durable=True)

@@ -1,0 +1,104 @@
+"""Where an image is, and what its documents say: from a name to a manifest and a configuration that fit together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from bocker.core.errors import BockerError, NoSuchImage
+from bocker.core.value import Value
+from bocker.images.accounts import credentials_for
+from bocker.registry.client import PULL, Client
+from bocker.registry.config import parse_config
+from bocker.registry.endpoints import endpoints
+from bocker.registry.errors import BadDocument, NotInRegistry
+from bocker.registry.manifests import Index, Manifest, choose, parse_manifest
+
+if TYPE_CHECKING:
+    from bocker.images.accounts import AuthPlaces
+    from bocker.images.watch import Watch
+    from bocker.kernel import Kernel
+    from bocker.registry.config import ImageConfig
+    from bocker.registry.credentials import Credentials
+    from bocker.registry.digests import Digest
+    from bocker.registry.endpoints import Endpoint, Registries
+    from bocker.registry.names import ImageName
+    from bocker.registry.platforms import Platform
+
+DEEPEST_INDEX = 4
+
+
+class Remote(Value):
+    """How registries are reached, and where a person's credentials are."""
+
+    registries: Registries
+    places: AuthPlaces
+
+
+@attrs.frozen
+class Found:
+    """An image in a registry. digest: of what the name led to, which may be an index."""
+
+    client: Client
+    digest: Digest
+    manifest: Manifest
+    config: ImageConfig
+
+
+def client_for(
+    kernel: Kernel, name: ImageName, endpoint: Endpoint, remote: Remote, actions: tuple[str, ...] = PULL
+) -> Client:
+    """Return the client of a name's repository at an endpoint. A mirror is shown credentials of its own only."""
+    there = attrs.evolve(name, host=endpoint.host)
+
+    def credentials() -> Credentials | None:
+        return credentials_for(kernel, remote.places, there)
+
+    called = attrs.evolve(name, tag=None, digest=None).familiar
+    return Client(kernel.http, kernel.ambient, endpoint, endpoint.repository, credentials, actions, called)
+
+
+def find(kernel: Kernel, name: ImageName, wanted: Platform, remote: Remote, watch: Watch) -> Found:
+    """Return the image that a name leads to, from the first of the mirrors that has it or from the registry itself.
+
+    Raise NoSuchImage when the registry has none of that name, NoSuchPlatform, and what `Client` raises.
+    """
+    for endpoint in endpoints(name, remote.registries):
+        try:
+            return _found(kernel, client_for(kernel, name, endpoint, remote), name, wanted)
+        except NotInRegistry as error:
+            if not endpoint.is_mirror:
+                raise NoSuchImage(name.familiar) from error
+        except BockerError as error:
+            if not endpoint.is_mirror:
+                raise
+            watch.say(f"Mirror {endpoint.host}: {error.message}")
+    raise NoSuchImage(name.familiar)
+
+
+def _found(kernel: Kernel, client: Client, name: ImageName, wanted: Platform) -> Found:
+    fetched = client.manifest(name.reference)
+    document = parse_manifest(fetched.data, fetched.content_type, subject=f"manifest of {name.familiar}")
+    manifest = _image(client, document, wanted, name.familiar)
+    return Found(client, fetched.digest, manifest, _config(kernel, client, manifest, name.familiar))
+
+
+def _image(client: Client, document: Manifest | Index, wanted: Platform, called: str) -> Manifest:
+    for _ in range(DEEPEST_INDEX):
+        if isinstance(document, Manifest):
+            return document
+        entry = choose(document, wanted, subject=f"index of {called}")
+        fetched = client.manifest(str(entry.digest))
+        document = parse_manifest(fetched.data, fetched.content_type, subject=f"manifest {entry.digest} of {called}")
+    raise BadDocument(f"index of {called}", f"it leads from index to index more than {DEEPEST_INDEX} times")
+
+
+def _config(kernel: Kernel, client: Client, manifest: Manifest, called: str) -> ImageConfig:
+    descriptor = manifest.config
+    digits = descriptor.digest.hexadecimal
+    if kernel.blobs.has(digits):
+        data = kernel.blobs.read(digits)
+    else:
+        data = client.blob(descriptor.digest, descriptor.size_bytes)
+    return parse_config(data, subject=f"configuration of {called}")
