@@ -15,6 +15,7 @@ from bocker.fakes.errors import Crashed, Refused
 from bocker.fakes.faults import Gate
 from bocker.fakes.firewall import FakeFirewall
 from bocker.fakes.host import FakeHost
+from bocker.fakes.http import FakeHttp
 from bocker.fakes.namespaces import FakeNamespaces
 from bocker.fakes.network import FakeNetwork
 from bocker.fakes.processes import FakeProcesses
@@ -57,6 +58,7 @@ class FakeKernel(Kernel):
         self.archives = FakeArchives(self)
         self.blobs = FakeBlobs(self, f"{settings.store}/.meta")
         self.accounts = FakeAccounts(self)
+        self.http = FakeHttp(self)
         self.ambient = FakeAmbient(self)
 
     def apply(

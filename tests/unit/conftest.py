@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bocker.core.settings import Settings
-from bocker.fakes import World
+from bocker.fakes import World, servers
 from tests.unit import observed
 from tests.unit.fake_lab import FakeLab, FakeStage
+from tests.unit.fake_pages import FakePages
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -47,6 +48,13 @@ def lab(world: World, kernel: FakeKernel) -> Iterator[FakeLab]:
 @pytest.fixture
 def stage(world: World, kernel: FakeKernel) -> FakeStage:
     return FakeStage(world, kernel)
+
+
+@pytest.fixture
+def server(world: World, monkeypatch: pytest.MonkeyPatch) -> FakePages:
+    """A server, and clients that lose patience before the contract does."""
+    monkeypatch.setattr(servers, "PATIENCE_NS", servers.SECOND_NS)
+    return FakePages(world)
 
 
 @pytest.hookimpl(wrapper=True)

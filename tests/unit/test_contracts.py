@@ -9,6 +9,7 @@ from tests.contracts.blobs import BlobsContract
 from tests.contracts.cgroups import CgroupsContract
 from tests.contracts.firewall import FirewallContract
 from tests.contracts.host import HostContract
+from tests.contracts.http import HttpContract
 from tests.contracts.namespaces import NamespacesContract
 from tests.contracts.network import NetworkContract
 from tests.contracts.processes import ProcessesContract
@@ -41,6 +42,10 @@ class TestFirewall(FirewallContract):
 
 
 class TestHost(HostContract):
+    pass
+
+
+class TestHttp(HttpContract):
     pass
 
 
