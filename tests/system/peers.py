@@ -148,17 +148,23 @@ class Peers:
         (self.directory / "containers.conf").write_text(CONTAINERS.format(**words))
         (self.directory / "storage.conf").write_text(STORAGE.format(driver="overlay", name="buildah", **words))
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which podman and buildah find their settings."""
         names = {
             "CONTAINERS_CONF": "containers.conf",
             "CONTAINERS_REGISTRIES_CONF": "registries.conf",
             "CONTAINERS_STORAGE_CONF": "storage.conf",
         }
-        return {**os.environ, **{name: f"{self.directory}/{file}" for name, file in names.items()}}
+        return {name: f"{self.directory}/{file}" for name, file in names.items()}
 
     def _output(self, *command: str | Path) -> str:
         done = subprocess.run(
-            command, env=self._environment(), capture_output=True, text=True, check=False, timeout=TIMEOUT_S
+            command,
+            env={**os.environ, **self.environment()},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=TIMEOUT_S,
         )
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(map(str, command))}: exit code {done.returncode}: {done.stderr.strip()}")
