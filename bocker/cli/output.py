@@ -22,6 +22,7 @@ STDERR = 2
 GAP = "   "
 LONGEST_COMMAND = 20
 NARROWEST = 8
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _SECOND_NS = 1_000_000_000
 
 
@@ -144,6 +145,18 @@ def _long_duration(hours: int, seconds: int) -> str:
         if hours < below:
             return f"{hours // length} {unit}"
     return f"{seconds // (3600 * 24 * 365)} years"
+
+
+def decimal_size(size_bytes: int, digits: int = 4) -> str:
+    """Return a size as docker writes it: `13.3kB`, with so many significant digits.
+
+    4 is what docker has in `df` and in progress, 3 in `images` and `history`.
+    """
+    value, units = float(size_bytes), list(_UNITS)
+    while float(f"{value:.{digits}g}") >= 1000 and len(units) > 1:
+        value /= 1000
+        del units[0]
+    return f"{value:.{digits}g}{units[0]}"
 
 
 def docker_time(time_ns: int) -> str:
