@@ -50,6 +50,13 @@ QUIET = Flag("quiet", "Print ids only", "q")
 FORMAT = Flag("format", "json: one object a line; table: aligned columns", value="FORMAT")
 NO_TRUNC = Flag("no-trunc", "Do not shorten anything")
 INTERACTIVE = Flag("interactive", "Pass standard input on to the program", "i")
+PLATFORM = Flag("platform", "Platform, where there are several (linux/arm64)", value="OS/ARCHITECTURE")
+SURROUNDINGS = (
+    Flag("env", "Set a variable; NAME alone takes yours; may be given more than once", "e", "NAME=VALUE"),
+    Flag("env-file", "Read variables from a file, a line each", value="FILE"),
+    Flag("workdir", "Directory to work in", "w", "DIRECTORY"),
+    Flag("user", "Name or number, and group, of the container's own", "u", "USER[:GROUP]"),
+)
 
 VERBS = (
     Verb(
@@ -76,6 +83,15 @@ VERBS = (
         examples=("bocker init ./rootfs", "bocker init ./rootfs -t debian:12"),
     ),
     Verb(
+        "pull",
+        "NAME [TAG]",
+        "Bring an image from a registry",
+        least=1,
+        most=2,
+        flags=(PLATFORM, Flag("quiet", "Print the id only, and no progress", "q")),
+        examples=("bocker pull debian:12", "bocker pull localhost:5000/app@sha256:0123…"),
+    ),
+    Verb(
         "images",
         "",
         "List images",
@@ -92,6 +108,11 @@ VERBS = (
             INTERACTIVE,
             Flag("rm", "Remove the container when its program ends"),
             Flag("name", "Name the container", value="NAME"),
+            *SURROUNDINGS,
+            Flag("entrypoint", "Program in place of the image's entrypoint; '' for none", value="PROGRAM"),
+            Flag("hostname", "Host name inside", value="NAME"),
+            Flag("label", "Label the container; may be given more than once", "l", "NAME=VALUE"),
+            Flag("stop-signal", "Signal that stop sends (TERM, or the image's)", value="SIGNAL"),
             Flag("memory", "Limit of memory, and of memory and swap together (512m)", "m", "SIZE"),
             Flag("cpus", "Number of processors (1.5)", value="NUMBER"),
             Flag("cpu-shares", "Share of processor time, relative to 1024", "c", "NUMBER"),
@@ -115,7 +136,7 @@ VERBS = (
         "Run a command in a running container",
         least=2,
         most=None,
-        flags=(INTERACTIVE,),
+        flags=(INTERACTIVE, *SURROUNDINGS),
         program=True,
         examples=("bocker exec ps_42045 ps aux", "echo 'id -u' | bocker exec -i web sh"),
     ),
@@ -132,6 +153,18 @@ VERBS = (
             Flag("since", "Only what was written after a moment (10m, 2026-11-21T00:49:01Z)", value="TIME"),
         ),
         examples=("bocker logs ps_42045", "bocker logs -f --tail 10 web"),
+    ),
+    Verb(
+        "stop",
+        "CONTAINER...",
+        "End containers: by their stop signal, then by force",
+        least=1,
+        most=None,
+        flags=(
+            Flag("signal", "Signal to send in place of the container's own", "s", "SIGNAL"),
+            Flag("time", "Seconds to wait before a container is killed (10); -1 for ever", "t", "SECONDS"),
+        ),
+        examples=("bocker stop web", "bocker stop -t 2 ps_42045 ps_42046"),
     ),
     Verb(
         "commit",
