@@ -9,6 +9,7 @@ from bocker.core.errors import BockerError
 from bocker.kernel.http import Request
 from bocker.registry.challenges import (
     BASIC,
+    BEARER,
     Challenge,
     Token,
     basic_header,
@@ -87,7 +88,7 @@ class Access:
             return True  # it was renewed since
         self._challenge = choose_challenge(parse_challenges(header))
         self._renew(self._challenge)
-        return self._value != sent
+        return self._challenge.scheme == BEARER or self._value != sent
 
     def _is_over(self) -> bool:
         return not self._value or (self._ends_ns is not None and self._ambient.now_ns() >= self._ends_ns)

@@ -17,8 +17,8 @@ meanwhile is done. Nobody waits for a lock, so there is no deadlock.
 
 What `step` does by itself: new tokens, redirects (the token stays with the registry), and waiting and trying
 again when a transfer breaks off, or the registry is overloaded (429) or broken (5xx): five failures in a row
-without a byte that is new are the end. A draft that turns out wrong (another digest, or no such range) is
-begun anew once. An upload that fails is begun anew, after a look whether the blob is there by now.
+are the end, counted from the last one that brought new bytes. A draft that turns out wrong (another digest, or
+no such range) is begun anew once. An upload that fails is begun anew, after a look whether the blob is there.
 
 Errors: those of `client`, with the layer in their subject, among them `WrongDigest` (expected and found) and
 `BadDocument` for a wrong size; and `KernelError` where a file can't be read or written. The transfer that an

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from bocker.fakes.http import FakeHttp
 from bocker.fakes.servers import Reply
 from bocker.fakes.world import World
 from bocker.kernel.http import Answer, Request
@@ -66,4 +65,4 @@ def a_client(
     """Return a client of a new program in the world."""
     kernel = world.kernel()
     endpoint = Endpoint(url, urlsplit(url).netloc, REPOSITORY)
-    return Client(FakeHttp(kernel), kernel.ambient, endpoint, REPOSITORY, lambda: known, actions, name)
+    return Client(kernel.http, kernel.ambient, endpoint, REPOSITORY, lambda: known, actions, name)
