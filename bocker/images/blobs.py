@@ -27,17 +27,20 @@ if TYPE_CHECKING:
 WAIT_S = 1.0
 
 
-def documents_in_use(kernel: Kernel) -> frozenset[str]:
-    """Return the digests (64 digits) of all manifests and configurations that images and containers refer to."""
+def documents_in_use(kernel: Kernel, without: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Return the digests (64 digits) of all manifests and configurations that images and containers refer to,
+    but for the contents whose UUIDs are in `without`."""
     found: set[str] = set()
     for content in store.contents_in_use(kernel):
+        if content.uuid in without:
+            continue
         found.update(digest for digest in (content.config, content.base, content.manifest) if digest)
     return frozenset(digest.rpartition(":")[2] for digest in found)
 
 
-def blobs_in_use(kernel: Kernel) -> frozenset[str]:
-    """Return the digests (64 digits) of the documents, and of the layers that their manifests name."""
-    documents = documents_in_use(kernel)
+def blobs_in_use(kernel: Kernel, without: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Return the digests (64 digits) of those documents, and of the layers that their manifests name."""
+    documents = documents_in_use(kernel, without)
     layers = (layer.digest.hexadecimal for digits in documents for layer in _layers(kernel, digits))
     return documents | frozenset(layers)
 

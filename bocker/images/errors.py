@@ -38,6 +38,13 @@ class BadArchive(BockerError):
         self.reason = reason
 
 
+class AtWork(BockerError):
+    """Images come in or go out just now, so nobody can tell what is needed."""
+
+    def __init__(self) -> None:
+        super().__init__("Images are pulled, pushed, saved or loaded just now", "try again when that has ended")
+
+
 class BlobGone(BockerError):
     """A layer is needed as it was downloaded, and that was pruned."""
 

@@ -1,0 +1,79 @@
+"""`export` and `import`: a container's files as one archive, and an image from one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bocker.core.model import ImageContent
+from bocker.core.reference import parse_tag
+from bocker.core.value import Value
+from bocker.engine import resolve, store
+from bocker.engine.building import Recipe, frozen_of, new_image
+from bocker.engine.failures import Doing
+from bocker.engine.undo import UndoStack
+from bocker.images.changes import apply_changes
+from bocker.images.errors import BadArchive
+from bocker.kernel.archives import PLAIN, STANDARD_STREAM, Bounds
+from bocker.kernel.errors import AlreadyExists, Invalid, Missing, TooLarge, Unsupported
+
+if TYPE_CHECKING:
+    from bocker.core.ids import ImageId
+    from bocker.core.settings import Settings
+    from bocker.kernel import Kernel
+
+STANDARD_INPUT = "/dev/stdin"
+
+
+class ImportRequest(Value):
+    """What to make an image of: an archive's absolute path, or `STANDARD_STREAM`; and what is known of it."""
+
+    path: str
+    tag: str | None = None
+    changes: tuple[str, ...] = ()
+    message: str = ""
+    bounds: Bounds = Bounds()
+
+
+def export(kernel: Kernel, settings: Settings, container: str, path: str = STANDARD_STREAM) -> None:
+    """Write all files of a container, as they are at one instant, into an archive. Raise NoSuchContainer."""
+    with Doing(kernel, settings, f"Exporting '{container}'"):
+        store.check_format(kernel, settings)
+        record = resolve.container(kernel, container)
+        frozen = frozen_of(record.id)
+        with kernel.records.lock(frozen.lstrip(".")), UndoStack() as undo:
+            undo.push(store.delete_subvolume, kernel, frozen)
+            _freeze(kernel, record.id, frozen)
+            kernel.archives.pack(f"{settings.store}/{frozen}", None, path, PLAIN)
+
+
+def import_archive(kernel: Kernel, settings: Settings, request: ImportRequest) -> ImageId:
+    """Make an image of an archive of files, plain or compressed. Raise BadArchive, InvalidValue."""
+    tag = None if request.tag is None else parse_tag(request.tag)
+    shown = "standard input" if request.path == STANDARD_STREAM else request.path
+    content = apply_changes(ImageContent("", shown, 0, message=request.message), request.changes)
+    with Doing(kernel, settings, f"Importing '{shown}'"):
+        store.check_format(kernel, settings)
+        return new_image(
+            kernel,
+            Recipe(content, kernel.storage.create, lambda aside: _unpack(kernel, f"{settings.store}/{aside}", request)),
+            tag,
+        )
+
+
+def _unpack(kernel: Kernel, target: str, request: ImportRequest) -> None:
+    try:
+        kernel.archives.unpack(request.path, target, request.bounds)
+    except Missing:
+        raise BadArchive(request.path, "there is no such file") from None
+    except TooLarge as error:
+        raise BadArchive(request.path, f"it is more than the limits allow: {error.detail}") from error
+    except (Invalid, Unsupported) as error:
+        raise BadArchive(request.path, error.detail or "it is no archive") from error
+
+
+def _freeze(kernel: Kernel, source: str, frozen: str) -> None:
+    try:
+        kernel.storage.snapshot(source, frozen, read_only=True)
+    except AlreadyExists:  # left by an engine that was killed
+        store.delete_subvolume(kernel, frozen)
+        kernel.storage.snapshot(source, frozen, read_only=True)
