@@ -12,6 +12,7 @@ import fcntl
 import marshal
 import os
 import select
+import sys
 import time
 
 from bocker.kernel.errors import kernel_error
@@ -281,9 +282,16 @@ def _become_helper(parent: int, commands: int, news: int, silence_s: float) -> N
 
 
 def _keep_only(commands: int, news: int) -> None:
-    """Make the two pipes 3 and 4, the standard descriptors `/dev/null`, and close all others."""
+    """Make the two pipes 3 and 4, the standard descriptors `/dev/null`, and close all others.
+
+    But for the file that an installed bocker is imported from: its finder has it open as `descriptor`
+    (`provision/loader.py`), and the helper still imports.
+    """
     null = os.open("/dev/null", os.O_RDWR)
-    wanted = (null, null, null, commands, news)
+    finders: list[Any] = [finder for finder in sys.meta_path if hasattr(finder, "descriptor")]
+    wanted = (null, null, null, commands, news, *(finder.descriptor for finder in finders))
+    for number, finder in enumerate(finders, len(wanted) - len(finders)):
+        finder.descriptor = number
     copies = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, len(wanted)) for number in wanted]
     for number, copy in enumerate(copies):
         os.dup2(copy, number, inheritable=False)
