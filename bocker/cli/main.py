@@ -65,8 +65,12 @@ class Call:
         return switch in self.arguments.switches
 
     def value(self, flag: str) -> str | None:
-        """Return the value given to a flag, None when it was not given."""
-        return self.arguments.values.get(flag)
+        """Return the value given to a flag, the last where it was given more than once; None when it was not given."""
+        return self.values(flag)[-1] if flag in self.arguments.values else None
+
+    def values(self, flag: str) -> tuple[str, ...]:
+        """Return all values given to a flag that may be given more than once."""
+        return self.arguments.values.get(flag, ())
 
 
 def main(

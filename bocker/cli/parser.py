@@ -31,11 +31,11 @@ class Globals(Value):
 
 
 class Arguments(Value):
-    """What stood after the command: flags by their long names, and words."""
+    """What stood after the command: words, and flags by their long names with each value that was given."""
 
     words: tuple[str, ...]
     switches: frozenset[str]
-    values: dict[str, str]
+    values: dict[str, tuple[str, ...]]
 
 
 def parse_globals(argv: tuple[str, ...]) -> Globals:
@@ -60,7 +60,7 @@ def parse_globals(argv: tuple[str, ...]) -> Globals:
 def parse_arguments(verb: Verb, argv: tuple[str, ...]) -> Arguments:
     """Read what stands after the command; raise UsageError for what the table does not have."""
     switches: set[str] = set()
-    values: dict[str, str] = {}
+    values: dict[str, tuple[str, ...]] = {}
     words: list[str] = []
     rest = iter(argv)
     for word in rest:
@@ -88,7 +88,9 @@ def unknown_verb(name: str) -> UsageError:
     )
 
 
-def _read_long(verb: Verb, word: str, rest: Iterator[str], switches: set[str], values: dict[str, str]) -> None:
+def _read_long(
+    verb: Verb, word: str, rest: Iterator[str], switches: set[str], values: dict[str, tuple[str, ...]]
+) -> None:
     name, equals, value = word[2:].partition("=")
     flag = _flag(verb, f"--{name}", name)
     if flag.value is None:
@@ -96,17 +98,23 @@ def _read_long(verb: Verb, word: str, rest: Iterator[str], switches: set[str], v
             raise _misuse(verb, f"flag --{name} takes no value")
         (switches.discard if value == "false" else switches.add)(flag.name)
     else:
-        values[flag.name] = value if equals else _next(verb, f"--{name}", rest)
+        _keep(flag, value if equals else _next(verb, f"--{name}", rest), values)
 
 
-def _read_short(verb: Verb, word: str, rest: Iterator[str], switches: set[str], values: dict[str, str]) -> None:
+def _read_short(
+    verb: Verb, word: str, rest: Iterator[str], switches: set[str], values: dict[str, tuple[str, ...]]
+) -> None:
     for index, letter in enumerate(word[1:], start=2):
         flag = _flag(verb, f"-{letter}" if len(word) == 2 else f"-{letter} in {word}", letter)
         if flag.value is not None:
             given = word[index:].removeprefix("=")
-            values[flag.name] = given if len(word) > index else _next(verb, f"-{letter}", rest)
+            _keep(flag, given if len(word) > index else _next(verb, f"-{letter}", rest), values)
             return
         switches.add(flag.name)
+
+
+def _keep(flag: Flag, value: str, values: dict[str, tuple[str, ...]]) -> None:
+    values[flag.name] = (*values.get(flag.name, ()), value)
 
 
 def _flag(verb: Verb, shown: str, name: str) -> Flag:

@@ -14,4 +14,12 @@ def main(call: Call) -> int:
     """Run the program and return its exit code."""
     container, *command = call.arguments.words
     request = ExecRequest(container, tuple(command), standard_input=call.has("interactive"))
+    if call.arguments.values:
+        from bocker.cli.surroundings import environment
+
+        request = request.replace(
+            environment=environment(call),
+            working_directory=call.value("workdir") or "",
+            user=call.value("user") or "",
+        )
     return execute(call.kernel, call.configuration.settings, request, StandardStreams())

@@ -22,7 +22,25 @@ def main(call: Call) -> int:
         remove_on_exit=call.has("rm"),
         standard_input=call.has("interactive"),
     )
+    if call.arguments.values:
+        request = with_surroundings(call, request)
     return run(call.kernel, call.configuration.settings, request, StandardStreams())
+
+
+def with_surroundings(call: Call, request: RunRequest) -> RunRequest:
+    """Return the request with what was typed in place of the image's configuration."""
+    from bocker.cli.surroundings import environment, labels
+
+    entrypoint = call.value("entrypoint")
+    return request.replace(
+        environment=environment(call),
+        working_directory=call.value("workdir") or "",
+        user=call.value("user") or "",
+        entrypoint=None if entrypoint is None else (entrypoint,) if entrypoint else (),
+        stop_signal=call.value("stop-signal") or "",
+        labels=labels(call),
+        hostname=call.value("hostname") or "",
+    )
 
 
 def limits(call: Call) -> Limits:

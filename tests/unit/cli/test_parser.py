@@ -34,7 +34,7 @@ def answer_of(parse, *arguments):
 @pytest.mark.parametrize("words", [("--tail", "5"), ("--tail=5",), ("-n", "5"), ("-n5",), ("-n=5",)])
 def test_a_value_is_written_in_any_of_dockers_ways(words):
     arguments = parse_arguments(LOGS, (*words, "web"))
-    assert arguments.values == {"tail": "5"}
+    assert arguments.values == {"tail": ("5",)}
     assert arguments.words == ("web",)
 
 
@@ -45,7 +45,7 @@ def test_switches_may_be_bundled():
 def test_a_bundle_may_end_with_a_value():
     arguments = parse_arguments(LOGS, ("-ftn5", "web"))
     assert arguments.switches == {"follow", "timestamps"}
-    assert arguments.values == {"tail": "5"}
+    assert arguments.values == {"tail": ("5",)}
 
 
 def test_a_switch_can_be_said_true_or_false():
@@ -56,7 +56,7 @@ def test_a_switch_can_be_said_true_or_false():
 def test_flags_may_stand_after_the_words_of_most_commands():
     arguments = parse_arguments(INIT, ("./dir", "-t", "debian:12"))
     assert arguments.words == ("./dir",)
-    assert arguments.values == {"tag": "debian:12"}
+    assert arguments.values == {"tag": ("debian:12",)}
 
 
 def test_W6_two_dashes_end_the_flags():
@@ -64,7 +64,7 @@ def test_W6_two_dashes_end_the_flags():
 
 
 def test_an_empty_value_is_a_value():
-    assert parse_arguments(LOGS, ("--tail=", "web")).values == {"tail": ""}
+    assert parse_arguments(LOGS, ("--tail=", "web")).values == {"tail": ("",)}
 
 
 @given(any_words.filter(bool))

@@ -9,7 +9,7 @@ import attrs
 from bocker.core.limits import Limits
 from bocker.core.model import ContainerRecord
 from bocker.core.settings import Settings
-from bocker.engine import execute, images, listing, logs, removal, repair, run, setup
+from bocker.engine import execute, images, listing, logs, removal, repair, resolve, run, setup, stop, store
 from bocker.engine.console import Console
 from bocker.engine.execute import ExecRequest
 from bocker.engine.logs import LogsRequest
@@ -85,6 +85,14 @@ class Bench:
             self.world.add_root_filesystem("/other", files)
         return str(images.init(self.kernel, self.settings, "/other" if files else "/rootfs", tag))
 
+    def configure(self, image: str, **configuration: object) -> str:
+        """Give an image a configuration, as one that was pulled has; return its id."""
+        kernel = self.program()
+        found = resolve.image(kernel, image)
+        content = store.content_or_unknown(kernel, kernel.storage.describe(str(found)).uuid)
+        kernel.records.write(store.content_key(content.uuid), store.encode(content.replace(**configuration)))
+        return str(found)
+
     def run(
         self,
         *words: str,
@@ -119,6 +127,11 @@ class Bench:
         """`bocker rm`: a line each, the errors among them."""
         removals = removal.remove(self.kernel, self.settings, references, force)
         return [f"Removed: {one.removed}" if one.error is None else one.error.message for one in removals]
+
+    def stop(self, *references: str, **options: object) -> list[str]:
+        """`bocker stop`: a line each, the errors among them."""
+        results = stop.stop(self.kernel, self.settings, references, **options)  # type: ignore[arg-type]
+        return [one.reference if one.error is None else one.error.message for one in results]
 
     def cleanup(self) -> tuple[str, ...]:
         """`bocker cleanup`."""
