@@ -183,6 +183,25 @@ VERBS = (
         flags=(Flag("force", "Kill a running container first", "f"),),
         examples=("bocker rm ps_42045", "bocker rm -f web img_42002"),
     ),
+    Verb(
+        "login",
+        "[HOST]",
+        "Keep a name and a password for a registry, docker.io if none is named",
+        most=1,
+        flags=(
+            Flag("username", "The user's name", "u", "NAME"),
+            Flag("password", "The password, which others on this host can see then", "p", "PASSWORD"),
+            Flag("password-stdin", "Read the password from standard input"),
+        ),
+        examples=("bocker login registry.example.org:5000", "pass registry | bocker login -u me --password-stdin"),
+    ),
+    Verb(
+        "logout",
+        "[HOST]",
+        "Forget the name and the password for a registry",
+        most=1,
+        examples=("bocker logout registry.example.org:5000",),
+    ),
     Verb("cleanup", "", "Repair and remove what a crash left behind", examples=("bocker cleanup",)),
     Verb("help", "[COMMAND]", "Show the commands, or one of them", most=1, examples=("bocker help run",)),
 )

@@ -185,6 +185,10 @@ def test_a_part_that_is_done_shows_no_numbers():
     assert part_line(Part(digest(1), COMPLETE, 5, 5), 80) == "000000000001: Pull complete"
 
 
+def test_more_than_there_is_is_all_of_it():
+    assert part_line(Part(digest(1), DOWNLOADING, 9, 5), 80) == part_line(Part(digest(1), DOWNLOADING, 5, 5), 80)
+
+
 def test_nothing_is_drawn_more_often_than_ten_times_a_second(watch, screen, clock):
     watch.part(digest(1), DOWNLOADING, 0, 1000)
     for done in range(1000):
