@@ -12,7 +12,7 @@ from collections.abc import Callable
 import attrs
 
 from bocker.core.tarstream import BadArchive
-from bocker.fakes import files, layers
+from bocker.fakes import bundles, files, layers
 from bocker.fakes.errors import NotModelled, Refused
 from bocker.fakes.state import DIRECTORY, Entry, Place, State, new_id, with_row
 from bocker.fakes.view import View
@@ -42,10 +42,13 @@ class FakeArchives(View, Archives):
     def spill(
         self, archive: str, directory: str, bounds: Bounds, progress: Callable[[int], None] | None = None
     ) -> tuple[Member, ...]:
-        raise NotModelled("spill")
+        _tell(progress, 0)
+        members, size_bytes = self._apply("spill", archive, lambda state: _spill(state, archive, directory, bounds))
+        _tell(progress, size_bytes)
+        return members
 
     def bundle(self, members: tuple[tuple[str, str | bytes], ...], archive: str) -> None:
-        raise NotModelled("bundle")
+        self._change("bundle", archive, lambda state: bundles.bundle(state, members, archive))
 
     def unpack(self, blob: str, target: str, bounds: Bounds, progress: Callable[[int], None] | None = None) -> Unpacked:
         _tell(progress, 0)
@@ -58,6 +61,13 @@ def _tell(progress: Callable[[int], None] | None, done_bytes: int) -> None:
     """Outside of a step, as what is told may use the kernel."""
     if progress is not None:
         progress(done_bytes)
+
+
+def _spill(state: State, archive: str, directory: str, bounds: Bounds) -> tuple[State, tuple[tuple[Member, ...], int]]:
+    state, packed = bundles.source(state, archive)
+    state = bundles.ensured(state, directory)
+    state, members = bundles.spill(state, _inflated(packed, bounds.size_bytes), directory, bounds)
+    return state, (members, len(packed))
 
 
 def _unpack(state: State, blob: str, target: str, bounds: Bounds) -> tuple[State, tuple[Unpacked, int]]:

@@ -41,7 +41,7 @@ class Tree:
 
     def apply(self, archive: bytes, bounds: Bounds) -> int:
         """Apply an archive; return how many entries it has."""
-        stream = _stream(archive)
+        stream = stream_of(archive)
         count = size_bytes = 0
         while (entry := stream.next()) is not None:
             count += 1
@@ -156,7 +156,8 @@ def _ancestry(path: str) -> list[str]:
     return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
-def _stream(archive: bytes) -> tarstream.TarStream:
+def stream_of(archive: bytes) -> tarstream.TarStream:
+    """Return a reader of a plain archive."""
     position = 0
 
     def read(most: int) -> bytes:
@@ -180,7 +181,7 @@ def _made(entry: tarstream.Entry, stream: tarstream.TarStream) -> Entry:
         entry.uid,
         entry.gid,
         entry.modified_ns,
-        _content(entry, stream) if kind == FILE else b"",
+        content_of(entry, stream) if kind == FILE else b"",
         _text(entry.link) if kind == SYMLINK else "",
         entry.device,
         tuple(sorted((name, value) for name, value in xattrs.items() if name.startswith("user.") or name in KEPT)),
@@ -188,7 +189,8 @@ def _made(entry: tarstream.Entry, stream: tarstream.TarStream) -> Entry:
     )
 
 
-def _content(entry: tarstream.Entry, stream: tarstream.TarStream) -> bytes:
+def content_of(entry: tarstream.Entry, stream: tarstream.TarStream) -> bytes:
+    """Return the content of a file, its holes as zeros."""
     content = bytearray(entry.size_bytes)
     for offset, length in entry.pieces:
         end = offset + length

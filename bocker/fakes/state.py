@@ -272,6 +272,7 @@ class State:
     transfers: Mapping[int, TransferRow] = attrs.field(factory=dict)
     sysctls: Mapping[str, str] = attrs.field(factory=dict)
     standard_input: bytes = b""
+    standard_output: bytes = b""
 
 
 def with_row(table: Mapping[K, V], key: K, row: V) -> dict[K, V]:

@@ -203,6 +203,11 @@ class World:
     def standard_input(self, data: bytes) -> None:
         self.change("world.standard_input", "", lambda state: attrs.evolve(state, standard_input=data))
 
+    @property
+    def standard_output(self) -> bytes:
+        """What this machine's programs wrote to their standard output through the kernel: an archive."""
+        return self.state.standard_output
+
     def prepare(self, settings: Settings | None = None) -> World:
         """Set the host up as `bocker setup` would, or a person who follows the original's README."""
         settings = settings or Settings()

@@ -48,7 +48,8 @@ class Packed(Value):
 
 class Member(Value):
     """A member of an archive. A file's `digest` is the SHA-256 of its content; a symbolic or hard link has
-    none, but the `target` that it names. Names are text, with undecodable bytes as surrogates."""
+    none, but the `target` that it leads to. Names are text, with undecodable bytes as surrogates; both are
+    paths from the archive's root, which `..` does not leave, without `.` and slashes at either end."""
 
     name: str
     digest: str = ""
@@ -122,14 +123,18 @@ class Archives(ABC):
         self, archive: str, directory: str, bounds: Bounds, progress: Callable[[int], None] | None = None
     ) -> tuple[Member, ...]:
         """Put the content of each file in an archive into `directory` under its SHA-256, and return what
-        the archive holds, in its order.
+        the archive holds, in its order. The directory is made, mode 0700, when it is not there.
 
-        The archive is read once, from a file or `STANDARD_STREAM`; the formats are those of `unpack`.
-        No name in it becomes a name on the host. Files that are there already are left as they are; new
-        ones have mode 0600, and appear whole. Directories and nodes are passed over. `bounds.size_bytes`
-        is of the uncompressed archive.
+        The archive is read once, from a file, a FIFO or `STANDARD_STREAM`; the formats are those of
+        `unpack`. No name in it becomes a name on the host. Files that are there already are left as they
+        are; new ones have mode 0600, appear whole, and are on disk when this returns. Directories and
+        nodes are passed over. `bounds.depth` bounds nothing here.
 
-        Raise as `unpack` does. After an error files that were whole may be left.
+        After an error files that were whole may be left. Raise Missing when there is no archive, or nothing
+        above the directory; Invalid for what is no archive, a broken or a truncated one (EINVAL, with what is wrong),
+        for a name of more than 4096 bytes (ENAMETOOLONG) and for a directory that is none (ENOTDIR);
+        TooLarge for more than `bounds` allow (EFBIG in bytes, E2BIG in entries); Unsupported for another
+        compression; NoSpace, ReadOnly, Denied.
         """
 
     @abstractmethod
@@ -138,6 +143,10 @@ class Archives(ABC):
 
         Owned by root, mode 0644, of time 0, in the given order, a directory's entry before the first name
         in it; the same content gives the same bytes. `archive` is a file that is replaced at one instant,
-        mode 0600, or `STANDARD_STREAM`. Raise Missing, NoSpace, ReadOnly, Denied; then there is no file
-        that was not there before.
+        mode 0600, or `STANDARD_STREAM`; a symbolic link stays, and what it leads to is replaced; what is
+        no plain file, such as a FIFO, is written to.
+
+        Raise Missing when a content or the directory of the archive is, Invalid (EINVAL) for a name that
+        is not a path from the root in its shortest form and for a content that is no plain file, EISDIR
+        when the archive is a directory; NoSpace, ReadOnly, Denied. Then the archive is as it was.
         """

@@ -11,8 +11,10 @@ import signal
 
 from bocker.kernel.archives import GZIP, Archives, Bounds, Member, Packed, Unpacked
 from bocker.linux import inflate, unpack
+from bocker.linux.bundle import bundle
 from bocker.linux.errors import ToolError, translated
 from bocker.linux.progress import Progress, Stopped
+from bocker.linux.spill import spilled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,10 +44,17 @@ class LinuxArchives(Archives):
     def spill(
         self, archive: str, directory: str, bounds: Bounds, progress: Callable[[int], None] | None = None
     ) -> tuple[Member, ...]:
-        raise NotImplementedError
+        """Lay out the files of an archive; see the port."""
+        try:
+            with translated("archives.spill", archive):
+                return spilled(archive, directory, bounds, progress)
+        except Stopped as stopped:
+            raise stopped.error from None
 
     def bundle(self, members: tuple[tuple[str, str | bytes], ...], archive: str) -> None:
-        raise NotImplementedError
+        """Write an archive of files; see the port."""
+        with translated("archives.bundle", archive):
+            bundle(members, archive)
 
     def unpack(self, blob: str, target: str, bounds: Bounds, progress: Callable[[int], None] | None = None) -> Unpacked:
         """Apply a layer to a directory; see the port."""

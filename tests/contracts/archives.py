@@ -11,6 +11,7 @@ import zstandard
 from bocker.kernel.archives import Bounds
 from bocker.kernel.errors import Denied, Invalid, Missing, NoSpace, ReadOnly, TooLarge, Unsupported
 from tests.contracts import layers
+from tests.contracts.bundles import BundlesContract
 from tests.contracts.lab import DENIED, FULL, READ_ONLY
 from tests.contracts.layers import archive, directory, file, hard_link, header, link, pax
 from tests.contracts.refusals import refused
@@ -56,7 +57,7 @@ def names_of(kernel: Kernel, lab: Lab, *blobs: bytes) -> list[str]:
     return sorted(name for name in tree_of(kernel, lab, *blobs) if name != ".")
 
 
-class ArchivesContract:
+class ArchivesContract(BundlesContract):
     # What comes back
 
     @pytest.mark.parametrize(

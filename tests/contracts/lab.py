@@ -12,6 +12,8 @@ from bocker.core.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bocker.kernel import Kernel
 
 # Conditions of a place, and of a kernel whose store is such a place.
@@ -134,6 +136,11 @@ class Lab(ABC):
     @abstractmethod
     def open_device(self, pid: int, path: str) -> int:
         """Let a process open `/dev/null` or `/dev/zero` for reading; return the errno of a refusal, else 0."""
+
+    @abstractmethod
+    def piped(self, data: bytes, act: Callable[[], object]) -> bytes:
+        """Do something while `data` (up to a mebibyte) is all that comes from the program's standard input, a
+        pipe; return what went to its standard output, another one."""
 
     @abstractmethod
     def close(self) -> None:

@@ -250,6 +250,8 @@ class RecordsContract:
             if shared:
                 with kernel.records.lock("ps_42002", shared=True):
                     pass
+            held = [entry.kind for entry in lab.tree(f"{settings.store}/.meta").values()]
+            assert held.count("file") == 2
         kinds = [entry.kind for entry in lab.tree(f"{settings.store}/.meta").values()]
         assert "directory" in kinds
         assert "file" not in kinds

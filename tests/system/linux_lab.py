@@ -48,6 +48,7 @@ HOLE_BYTES = 1 << 20
 CAP_NET_ADMIN = 12
 SMALL_DISK = "64M"
 BLOCK_BYTES = 512
+PIPE_BYTES = 1 << 20
 LONG_AGO_NS = 1_000_000_000_123_456_789
 FS_IOC_SETFLAGS = 0x40086602
 FS_IMMUTABLE_FL = 0x10
@@ -225,6 +226,24 @@ class LinuxLab(Lab):
     def open_device(self, pid: int, path: str) -> int:
         return self._ask(pid, f"open {path}") or 0
 
+    def piped(self, data: bytes, act: Callable[[], object]) -> bytes:
+        kept = os.dup(0), os.dup(1)
+        inward, outward = _pipe(), _pipe()
+        os.write(inward[1], data)
+        os.close(inward[1])
+        try:
+            os.dup2(inward[0], 0)
+            os.dup2(outward[1], 1)
+            act()
+        finally:
+            for number, own in enumerate(kept):
+                os.dup2(own, number)
+            for fd in (*kept, inward[0], outward[1]):
+                os.close(fd)
+            with open(outward[0], "rb") as file:
+                written = file.read()
+        return written
+
     def close(self) -> None:
         for pid in tuple(self._processes):
             self.kill(pid)
@@ -273,6 +292,12 @@ class LinuxLab(Lab):
     def _furnish(self, path: str) -> None:
         LinuxStorage(path).create("img_42002")
         self.write_file(f"{path}/file", b"content")
+
+
+def _pipe() -> tuple[int, int]:
+    ends = os.pipe2(os.O_CLOEXEC)
+    fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return ends
 
 
 @contextmanager

@@ -139,6 +139,19 @@ def test_a_lock_whose_file_was_taken_away_is_none(root: str) -> None:
             records.lock("ps_42002", wait=False)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_who_lost_a_lock_takes_away_nobody_elses(root: str, shared: bool) -> None:
+    """Its file was taken away, and there is another one of that name."""
+    records = LinuxRecords(root)
+    lost = records.lock("layers", shared=shared)
+    os.unlink(f"{root}/.locks/layers")
+    with records.lock("layers", wait=False):
+        with lost:
+            pass
+        with pytest.raises(Busy):
+            records.lock("layers", wait=False)
+
+
 def test_a_lock_is_not_kept_by_a_child(root: str) -> None:
     """A child that is made while the lock is held has a copy of the descriptor until it executes something."""
     records = LinuxRecords(root)

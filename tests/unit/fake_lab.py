@@ -182,6 +182,12 @@ class FakeLab(Lab):
     def open_device(self, pid: int, path: str) -> int:
         return self._errno(lambda state: _opened(state, pid, path))
 
+    def piped(self, data: bytes, act: Callable[[], object]) -> bytes:
+        before = len(self.world.standard_output)
+        self.world.standard_input = data
+        act()
+        return self.world.standard_output[before:]
+
     def close(self) -> None:
         self._kernel.may_administer_network = True
         for pid in tuple(self._pids):
