@@ -39,7 +39,14 @@ class LinuxArchives(Archives):
         compression: str = GZIP,
         progress: Callable[[int], None] | None = None,
     ) -> Packed:
-        raise NotImplementedError
+        """Write a layer; see the port."""
+        from bocker.linux import pack  # `unpack` does without it
+
+        try:
+            with translated("archives.pack", tree):
+                return pack.packed(tree, base, archive, compression, progress)
+        except Stopped as stopped:
+            raise stopped.error from None
 
     def spill(
         self, archive: str, directory: str, bounds: Bounds, progress: Callable[[int], None] | None = None
