@@ -72,7 +72,9 @@ def write_all(descriptor: int, data: bytes) -> None:
 def subject_of(url: str) -> str:
     """Return an address as an error may show it: without query, fragment and credentials."""
     plain = url.partition("#")[0].partition("?")[0]
-    scheme, separator, rest = plain.partition("://")
+    scheme, separator, rest = plain.partition("//")
+    if not separator:
+        return plain.rpartition("@")[2]  # this is no address, whoever meant what
     host, slash, path = rest.partition("/")
     return scheme + separator + host.rpartition("@")[2] + slash + path
 
