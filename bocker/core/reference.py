@@ -22,6 +22,8 @@ _REPOSITORY = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.-/:")
 LONGEST_NAME = 128
 LONGEST_TAG = 128
 DEFAULT_TAG = "latest"
+DEFAULT_HOST = "docker.io/"
+DEFAULT_NAMESPACE = "library/"
 
 
 def parse_name(text: str) -> str:
@@ -35,8 +37,11 @@ def parse_name(text: str) -> str:
 
 
 def parse_tag(text: str) -> str:
-    """Return `text` as NAME:TAG, with `latest` where no tag is given; raise InvalidValue."""
-    repository, tag = split_tag(text)
+    """Return `text` as NAME:TAG, with `latest` where no tag is given; raise InvalidValue.
+
+    `docker.io/library/debian` is what people call `debian`.
+    """
+    repository, tag = split_tag(text.removeprefix(DEFAULT_HOST).removeprefix(DEFAULT_NAMESPACE))
     if not _is_repository(repository) or not _is_tag(tag):
         raise InvalidValue(f"'{text}' can not be a tag", "write it like debian:12")
     _refuse_id_shape(repository)

@@ -8,8 +8,16 @@ from __future__ import annotations
 
 from bocker.core.errors import AmbiguousReference, Damaged, InvalidValue, NoSuchContainer, NoSuchImage, NoSuchObject
 from bocker.core.ids import ContainerId, ImageId
-from bocker.core.model import ImageTags
-from bocker.core.reference import is_prefix_word, matching, parse_name, parse_tag
+from bocker.core.model import ImageContent, ImageTags
+from bocker.core.reference import (
+    DEFAULT_HOST,
+    DEFAULT_NAMESPACE,
+    is_prefix_word,
+    matching,
+    parse_name,
+    parse_tag,
+    split_tag,
+)
 from bocker.engine import store
 from bocker.kernel.errors import Missing
 
@@ -94,11 +102,31 @@ def find_image(kernel: Kernel, reference: str) -> ImageId | None:
         return whole if _claimed(kernel, store.image_key(whole)) else None
     if is_prefix_word(reference, ImageId.prefix):
         return _only(reference, store.image_ids(kernel))
+    if "@" in reference:
+        return _by_digest(kernel, reference)
     try:
         tag = parse_tag(reference)
     except InvalidValue:
         return None
     return tagged(kernel, tag)
+
+
+def _by_digest(kernel: Kernel, reference: str) -> ImageId | None:
+    """Return the image that was pulled, or pushed, as NAME@sha256:… (with a tag or without)."""
+    words, _, digest = reference.partition("@")
+    name = split_tag(words)[0]
+    meant = {f"{prefix}{name}@{digest}" for prefix in ("", DEFAULT_HOST, DEFAULT_HOST + DEFAULT_NAMESPACE)}
+    for image in store.image_ids(kernel):
+        if meant.intersection(_content(kernel, image).digests):
+            return image
+    return None
+
+
+def _content(kernel: Kernel, image: ImageId) -> ImageContent:
+    try:
+        return store.content_or_unknown(kernel, kernel.storage.describe(str(image)).uuid)
+    except Missing:
+        return ImageContent("", "", 0)
 
 
 def tagged(kernel: Kernel, tag: str) -> ImageId | None:
@@ -110,7 +138,7 @@ def tagged(kernel: Kernel, tag: str) -> ImageId | None:
     holders = [image for image in store.image_ids(kernel) if tag in tags_of(kernel, image)]
     if len(holders) < 2:
         return holders[0] if holders else None
-    return max(holders, key=lambda image: (_created_ns(kernel, image), image.number))
+    return max(holders, key=lambda image: (_content(kernel, image).created_ns, image.number))
 
 
 def tag_meant(reference: str, tags: tuple[str, ...]) -> str | None:
@@ -186,13 +214,6 @@ def _claimed(kernel: Kernel, key: str) -> bool:
     except Missing:
         return False
     return True
-
-
-def _created_ns(kernel: Kernel, image: ImageId) -> int:
-    try:
-        return store.content_or_unknown(kernel, kernel.storage.describe(str(image)).uuid).created_ns
-    except Missing:
-        return 0
 
 
 def _only(reference: str, ids: Iterable[AnyId]) -> AnyId | None:
