@@ -207,7 +207,7 @@ class FakeRegistry:
         return came.host == address.netloc and (came.host != urlsplit(self.url).netloc or came.path == address.path)
 
     def _registry(self, came: Visit) -> Answer:
-        if came.path in {"/v2", "/v2/"}:
+        if came.path == "/v2/":
             return self.access.refuse(came, frozenset()) or json_answer(200, {})
         found = _ROUTE.fullmatch(came.path)
         if found is None:
@@ -223,9 +223,7 @@ class FakeRegistry:
     # Manifests and tags
 
     def _get_manifest(self, route: Route) -> Answer:
-        repository = self.repositories.get(route.name)
-        if repository is None:
-            return refusal(404, "NAME_UNKNOWN", detail={"name": route.name})
+        repository = self.repositories.get(route.name, Repository())
         digest = repository.digest_of(route.reference)
         if not digest or not _accepts(route.visit, repository.documents[digest].media_type):
             return refusal(404, "MANIFEST_UNKNOWN", detail=route.reference)
@@ -265,7 +263,7 @@ class FakeRegistry:
         repository = self.repositories.get(route.name)
         if route.reference != "list":
             return Answer(404)
-        if repository is None:
+        if repository is None or not repository.documents:
             return refusal(404, "NAME_UNKNOWN", detail={"name": route.name})
         tags = [tag for tag in sorted(repository.tags) if tag > route.visit.asked("last")]
         number = route.visit.asked("n") or str(len(tags))
@@ -334,7 +332,7 @@ class FakeRegistry:
         if upload is None or upload.repository != route.name:
             return refusal(404, "BLOB_UPLOAD_UNKNOWN")
         if route.visit.asked("_state") != _state(upload):
-            return refusal(400, "BLOB_UPLOAD_INVALID")
+            return refusal(404, "BLOB_UPLOAD_INVALID")
         data = route.visit.request.body
         if not _fits(route.visit.header("content-range"), len(upload.data), len(data)):
             return self._upload_answer(416, route.reference)
@@ -392,10 +390,9 @@ def _needed(route: Route) -> Rights:
 
 
 def _accepts(came: Visit, media_type: str) -> bool:
-    """Tell whether a client takes a type of document; one that says nothing takes all."""
+    """Tell whether a client names a type of document; for one that does not there is none, not even for `*/*`."""
     said = [value for name, value in came.request.headers if name.lower() == "accept"]
-    accepted = {word.partition(";")[0].strip() for value in said for word in value.split(",")}
-    return not said or bool(accepted & {media_type, "*/*", "application/*"})
+    return media_type in {word.partition(";")[0].strip() for value in said for word in value.split(",")}
 
 
 def _content_answer(came: Visit, data: bytes, media_type: str, digest: str, ranges: bool = False) -> Answer:
@@ -403,14 +400,20 @@ def _content_answer(came: Visit, data: bytes, media_type: str, digest: str, rang
     headers: Headers = (("content-type", media_type),)
     headers += (("docker-content-digest", digest), ("etag", f'"{digest}"')) if digest else ()
     headers += (("accept-ranges", "bytes"),) if ranges else ()
-    wanted = _RANGE.fullmatch(came.header("range")) if ranges and came.method == "GET" else None
+    wanted = _RANGE.fullmatch(came.header("range")) if ranges else None
     if wanted is None or wanted[1] == wanted[2] == "":
-        length = (("content-length", str(len(data))),) if came.method == "HEAD" else ()
-        return Answer(200, headers + length, b"" if length else data)
+        return _measured(Answer(200, headers, data))
     first, stop = _span(wanted[1], wanted[2], len(data))
     if not first < stop:
-        return Answer(416, (("content-range", f"bytes */{len(data)}"),))
-    return Answer(206, (*headers, ("content-range", f"bytes {first}-{stop - 1}/{len(data)}")), data[first:stop])
+        return _measured(Answer(416, (*headers, ("content-range", f"bytes */{len(data)}"))))
+    return _measured(
+        Answer(206, (*headers, ("content-range", f"bytes {first}-{stop - 1}/{len(data)}")), data[first:stop])
+    )
+
+
+def _measured(answer: Answer) -> Answer:
+    """Say how long the body is: to a HEAD, too, which does not get it."""
+    return answer.replace(headers=(*answer.headers, ("content-length", str(len(answer.body)))))
 
 
 def _span(first: str, last: str, size: int) -> tuple[int, int]:

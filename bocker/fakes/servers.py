@@ -97,7 +97,7 @@ def _with_framing(reply: Reply, answer: Answer) -> Answer:
     headers = tuple((name.lower(), value) for name, value in answer.headers)
     if reply.framing == CHUNKED:
         return answer.replace(headers=(*headers, ("transfer-encoding", "chunked")))
-    if reply.framing == UNTIL_CLOSE or header(headers, "content-length"):
+    if reply.framing == UNTIL_CLOSE or header(headers, "content-length") or answer.status in BODILESS:
         return answer.replace(headers=headers)
     return answer.replace(headers=(*headers, ("content-length", str(len(answer.body)))))
 

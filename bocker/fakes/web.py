@@ -12,7 +12,7 @@ import attrs
 from bocker.fakes.servers import Headers, header
 from bocker.kernel.http import Answer, Request
 
-JSON = "application/json"
+JSON = "application/json; charset=utf-8"
 Fields = dict[str, str]
 
 
