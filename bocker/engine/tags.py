@@ -8,6 +8,7 @@ from bocker.core.reference import parse_tag
 from bocker.core.value import Value
 from bocker.engine import resolve, store
 from bocker.engine.failures import Doing
+from bocker.engine.undo import UndoStack
 from bocker.kernel.errors import Missing
 
 TYPE_CHECKING = False
@@ -44,11 +45,15 @@ def add_tag(kernel: Kernel, image: ImageId, name: str, reference: str) -> None:
     with kernel.records.lock(str(image)):
         if not store.has_subvolume(kernel, str(image)):
             raise NoSuchImage(reference)
-        with kernel.records.lock(store.NAMES_LOCK):
+        with kernel.records.lock(store.NAMES_LOCK), UndoStack() as undo:
             tags = resolve.tags_of(kernel, image)
             if name not in tags:
-                _write(kernel, image, (*tags, name))
-        resolve.give_up_tag(kernel, name, image)
+                _change(kernel, image, tags, (*tags, name), undo)
+            for holder in store.image_ids(kernel):
+                theirs = resolve.tags_of(kernel, holder)
+                if holder != image and name in theirs:
+                    _change(kernel, holder, theirs, tuple(other for other in theirs if other != name), undo)
+            undo.commit()
 
 
 def remove_images(
@@ -106,6 +111,11 @@ def _drop(kernel: Kernel, image: ImageId, name: str) -> None:
         except Missing:
             return
         _write(kernel, image, tuple(other for other in tags if other != name))
+
+
+def _change(kernel: Kernel, image: ImageId, before: tuple[str, ...], after: tuple[str, ...], undo: UndoStack) -> None:
+    undo.push(_write, kernel, image, before)
+    _write(kernel, image, after)
 
 
 def _write(kernel: Kernel, image: ImageId, tags: tuple[str, ...]) -> None:

@@ -1,0 +1,143 @@
+"""Every fault at every call of what moves images: none is lost, none half there, and the same command then works.
+
+The sweep is the engine's. What was downloaded may stay after a fault, as the next try goes on with it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+
+from bocker.core.errors import BockerError
+from bocker.fakes import Crashed
+from bocker.fakes.faults import Gate, faults_of
+from bocker.images.prune import Sought, prune
+from tests.unit.engine.bench import Bench
+from tests.unit.engine.test_sweep import Command, Sweep, is_a_lie, told
+from tests.unit.images.bench import BASE, HOST, MIDDLE, ImageBench, three_layers
+
+PRUNE = "prune"  # several things may go, so some of them may have gone
+DOWNLOADS = (".meta/blobs", ".meta/drafts", "transfer ")
+
+
+class ImageSweep(Sweep):
+    """A sweep in whose outcomes downloads are no matter."""
+
+    def __init__(self, command: Command) -> None:
+        self.registry: object = None
+        super().__init__(command)
+
+    def again(self, gate: Gate) -> None:
+        bench = self.bench
+        assert isinstance(bench, ImageBench)
+        if self.registry is None:
+            self.registry = copy.deepcopy(bench.registry.__dict__)
+        bench.registry.__dict__.update(copy.deepcopy(self.registry))  # type: ignore[call-overload]
+        super().again(gate)
+
+    def holdings(self) -> list[str]:
+        return [line for line in super().holdings() if not any(word in line for word in DOWNLOADS)]
+
+
+def with_registry() -> ImageBench:
+    """Return a bench and a registry with an image of three layers."""
+    bench = ImageBench()
+    three_layers(bench)
+    return bench
+
+
+def with_base_here() -> ImageBench:
+    """Return a bench that has an image of the two lower layers under the tag that is pulled."""
+    bench = with_registry()
+    bench.registry.put_image("app", "1", [BASE, MIDDLE])
+    bench.pull("app:1")
+    three_layers(bench)
+    return bench
+
+
+def with_image() -> ImageBench:
+    """Return a bench that has pulled the image, and has an image without a tag besides."""
+    bench = with_base_here()
+    bench.pull("app:1")
+    return bench
+
+
+def with_two_tags() -> ImageBench:
+    bench = with_image()
+    bench.tag(f"{HOST}/app:1", "second:2")
+    return bench
+
+
+def pulled(bench: Bench) -> object:
+    assert isinstance(bench, ImageBench)
+    return bench.pull("app:1")
+
+
+def on(act: Callable[[ImageBench], object]) -> Callable[[Bench], object]:
+    """Return a command of an image bench as one of a bench."""
+
+    def command(bench: Bench) -> object:
+        assert isinstance(bench, ImageBench)
+        return act(bench)
+
+    return command
+
+
+def untagged(bench: ImageBench, reference: str) -> None:
+    """`bocker rmi` of one word; raise what stopped it."""
+    from bocker.engine.tags import remove_images
+
+    (one,) = remove_images(bench.kernel, bench.settings, (reference,))
+    if one.error is not None:
+        raise one.error
+
+
+def pruned(bench: ImageBench) -> None:
+    """`bocker prune`; raise what stopped it."""
+    found = prune(bench.kernel, bench.settings, Sought())
+    if found.errors:
+        raise found.errors[0]
+
+
+COMMANDS = [
+    Command("pull", with_registry, pulled, 0),
+    Command("pull one layer more", with_base_here, pulled, 0),
+    Command("pull again", with_image, pulled, 0),
+    Command("tag", with_image, on(lambda bench: bench.tag(f"{HOST}/app:1", "other:1")), 0),
+    Command("tag what has one", with_image, on(lambda bench: bench.tag("img_42002", f"{HOST}/app:1")), 0),
+    Command("rmi of a tag", with_two_tags, on(lambda bench: untagged(bench, "second:2")), 0, True),
+    Command("rmi of the last tag", with_image, on(lambda bench: untagged(bench, f"{HOST}/app:1")), 0, True),
+    Command(PRUNE, with_image, on(pruned), 0, True),
+]
+
+
+@pytest.fixture(scope="module", params=COMMANDS, ids=lambda command: command.name)
+def sweep(request: pytest.FixtureRequest) -> ImageSweep:
+    return ImageSweep(request.param)
+
+
+def test_a_fault_leaves_nothing_that_cleanup_does_not_take_back(sweep: ImageSweep) -> None:
+    for gate in faults_of(sweep.calls):
+        if is_a_lie(gate, sweep.calls):
+            continue
+        succeeded, _, after = sweep.attempt(gate)
+        if sweep.command.name == PRUNE:
+            assert set(sweep.done) <= set(after) <= set(sweep.before), told(sweep, gate, succeeded, after)
+        else:
+            assert after in sweep.allowed(gate, succeeded), told(sweep, gate, succeeded, after)
+
+
+def test_after_any_fault_the_same_command_works(sweep: ImageSweep) -> None:
+    for gate in faults_of(sweep.calls):
+        sweep.again(gate)
+        try:
+            sweep.command.act(sweep.bench)
+            continue
+        except (BockerError, Crashed):
+            sweep.recover()
+        if sweep.holdings() == sweep.before:
+            sweep.command.act(sweep.bench)
+            sweep.recover()
+            assert sweep.holdings() == sweep.done, told(sweep, gate, False, sweep.holdings())
