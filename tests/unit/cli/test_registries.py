@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from pathlib import Path
 
 import pytest
 
@@ -204,3 +205,21 @@ def test_credentials_are_found_without_a_home_and_by_relative_words(tmp_path, mo
     files = auth_places({"REGISTRY_AUTH_FILE": "auth.json", "DOCKER_CONFIG": "docker"}).files
     assert (files[0], files[-1]) == (f"{tmp_path}/auth.json", f"{tmp_path}/docker/config.json")
     assert files[2] == f"{pwd.getpwuid(os.geteuid()).pw_dir}/.config/containers/auth.json"
+
+
+def test_the_page_about_registries_has_settings_that_work(write):
+    """Its file, and the same as variables, to the letter."""
+    page = (Path(__file__).parents[3] / "docs/registries.md").read_text()
+    file, words = (page.split(f"```{start}\n")[1].split("```")[0] for start in ("toml", "sh"))
+    variables = dict(word.split("=", 1) for word in words.split())
+    from_file, from_variables = load({}, config_file=write(file)), load(variables, config_file=NONE)
+    assert own(from_file).plain_http == own(from_variables).plain_http == ("nas.example.org:5000", "10.20.0.0/16")
+    assert own(from_file).mirrors == (
+        ("docker.io", "https://mirror.example.org"),
+        ("docker.io", "https://harbor.example.org/v2/hub"),
+    )
+    assert dict(own(from_variables).mirrors) == {
+        "docker.io": "https://mirror.example.org",
+        "quay.io": "https://harbor.example.org/v2/quay",
+    }
+    assert bounds(from_file) == bounds(from_variables) == Bounds()
