@@ -12,7 +12,7 @@ from collections.abc import Callable
 import attrs
 
 from bocker.core.tarstream import BadArchive
-from bocker.fakes import bundles, files, layers
+from bocker.fakes import bundles, files, layers, packing
 from bocker.fakes.errors import NotModelled, Refused
 from bocker.fakes.state import DIRECTORY, Entry, Place, State, new_id, with_row
 from bocker.fakes.view import View
@@ -37,7 +37,10 @@ class FakeArchives(View, Archives):
         compression: str = GZIP,
         progress: Callable[[int], None] | None = None,
     ) -> Packed:
-        raise NotModelled("pack")
+        _tell(progress, 0)
+        packed = self._apply("pack", tree, lambda state: packing.pack(state, tree, base, archive, compression))
+        _tell(progress, packed.size_bytes)
+        return packed
 
     def spill(
         self, archive: str, directory: str, bounds: Bounds, progress: Callable[[int], None] | None = None

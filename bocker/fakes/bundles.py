@@ -81,7 +81,11 @@ def _with_file(state: State, path: str, content: bytes) -> State:
 
 def bundle(state: State, members: tuple[tuple[str, Content], ...], archive: str) -> State:
     """Write an archive of files."""
-    data = _written(state, members)
+    return written(state, archive, _archive_of(state, members))
+
+
+def written(state: State, archive: str, data: bytes) -> State:
+    """Write an archive: to a file that is replaced, or to standard output."""
     if archive == STANDARD_STREAM:
         return attrs.evolve(state, standard_output=state.standard_output + data)
     spot = files.locate(state, archive)
@@ -96,7 +100,7 @@ def bundle(state: State, members: tuple[tuple[str, Content], ...], archive: str)
     return files.put_entry(state, spot.place, Entry(FILE, FILE_MODE, mtime_ns=state.clock_ns, content=data))
 
 
-def _written(state: State, members: tuple[tuple[str, Content], ...]) -> bytes:
+def _archive_of(state: State, members: tuple[tuple[str, Content], ...]) -> bytes:
     contents = [(name, content if isinstance(content, bytes) else _plain(state, content)) for name, content in members]
     left = iter([content for _, content in contents])
     parts = []

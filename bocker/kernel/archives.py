@@ -104,18 +104,25 @@ class Archives(ABC):
     ) -> Packed:
         """Write the layer that makes the subvolume `tree` out of the subvolume `base`, or all of `tree`.
 
-        `tree` and `base` are snapshots that nobody changes meanwhile, and `tree` descends from `base` by
-        snapshots: what is compared is what btrfs has written since `base` was taken, not the files one by
-        one. `archive` is a file that is replaced, mode 0600, or `STANDARD_STREAM`.
+        Both are read-only snapshots, and `tree` descends from `base` by snapshots: what is compared is what
+        btrfs has written since `base` was taken, not the files one by one. `archive` is a file that is
+        replaced, mode 0600, what is no plain file and written to as it is, or `STANDARD_STREAM`.
+        `compression` is `PLAIN` or `GZIP`.
 
         Unpacking the layer on `base` gives `tree`, in all that `unpack` keeps. Entries are in the order of
         their names, each directory before what is in it, and the same trees give the same stream: names of
-        owners are left out, times are whole. What went is told by whiteouts; a directory that is another
-        one now by an opaque one. Every name of a changed file with several is there, the later ones as
-        hard links. Sockets are left out. What a mount or a nested subvolume holds is not entered.
+        owners are left out, and compression adds no time. What went is told by whiteouts; a directory that
+        is another one now by an opaque one, or by what went from it. Every name of a changed file with
+        several is there, the later ones as hard links. Of a directory that moved, all is there.
 
-        Raise Missing, Invalid for what is no subvolume, Unsupported for another compression, NoSpace,
-        ReadOnly, Denied; then a part of the file may be left.
+        What a layer can't say is left out: sockets, names that begin with `.wh.`, extended attributes with a
+        `=` in their names. What is mounted in a snapshot is not seen, and a nested subvolume is the empty
+        directory that a snapshot has in its place. Nothing outside of `tree` is read, whatever its links.
+
+        Raise Missing, Invalid for what is no read-only snapshot (EINVAL, ENOTDIR) or holds more than can be
+        said (EINVAL: a mebibyte of attributes of one file; ENAMETOOLONG: 512 directories deep), Unsupported
+        for another compression or what is no btrfs, NoSpace, ReadOnly, Denied; then a part of the file may be
+        left.
         """
 
     @abstractmethod

@@ -14,6 +14,7 @@ from tests.contracts import layers
 from tests.contracts.bundles import BundlesContract
 from tests.contracts.lab import DENIED, FULL, READ_ONLY
 from tests.contracts.layers import archive, directory, file, hard_link, header, link, pax
+from tests.contracts.packing import PackingContract
 from tests.contracts.refusals import refused
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def names_of(kernel: Kernel, lab: Lab, *blobs: bytes) -> list[str]:
     return sorted(name for name in tree_of(kernel, lab, *blobs) if name != ".")
 
 
-class ArchivesContract(BundlesContract):
+class ArchivesContract(BundlesContract, PackingContract):
     # What comes back
 
     @pytest.mark.parametrize(
