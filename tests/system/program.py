@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ APPLETS = (
     "chown readlink kill hostname ping stat printf wc sync seq"
 ).split()
 TIMEOUT_S = 60
+PREFIX = "/run/bocker-test"
 FORWARDING = "/proc/sys/net/ipv4/ip_forward"
 
 
@@ -70,19 +72,26 @@ class Bocker:
         return result.out.strip().splitlines()[-1].split()[-1]
 
 
-@pytest.fixture(scope="session")
-def prefix() -> Iterator[Path]:
-    """Where the tested program is installed, by the same code as on a person's machine."""
-    installed = Path("/run/bocker-test")
-    installer = [sandbox.INTERPRETER, f"{sandbox.PROVISION}/install.py", "--prefix", installed]
-    options = ["--launcher", installed / "bin/bocker", "--wheels", os.environ[sandbox.WHEELS]]
+@contextmanager
+def installed(prefix: Path) -> Iterator[Path]:
+    """Install the program that is tested, by the same code as on a person's machine; give its launcher."""
+    launcher = prefix / "bin/bocker"
+    installer = [sandbox.INTERPRETER, f"{sandbox.PROVISION}/install.py", "--prefix", prefix]
+    options = ["--launcher", launcher, "--wheels", os.environ[sandbox.WHEELS]]
     subprocess.run([*installer, *options], check=True, stdout=subprocess.DEVNULL)
-    interpreter = installed / "bin/python3"
+    interpreter = prefix / "bin/python3"
     subprocess.run(["mount", "--bind", interpreter, interpreter], check=True)  # as `setup` does
     subprocess.run(["mount", "-o", "remount,bind,ro", interpreter], check=True)
-    yield installed
+    yield launcher
     subprocess.run(["umount", interpreter], check=True)
-    shutil.rmtree(installed)
+    shutil.rmtree(prefix)
+
+
+@pytest.fixture(scope="session")
+def prefix() -> Iterator[Path]:
+    """Where the tested program is installed."""
+    with installed(Path(PREFIX)) as launcher:
+        yield launcher.parent.parent
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Real images made by the tools of others, pulled from a real registry by podman and by us, compared file by file.
+"""Real images made by the tools of others, pulled from a real registry by us and by others, compared file by file.
 
 By hand, in the sandbox, which it makes: `python -m tests.system.real_images [--files N] [--big BYTES] [NAME…]`
 makes the images (all of them unless named), pulls each with both, and prints what differs.
@@ -14,21 +14,21 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from types import TracebackType
+from typing import NamedTuple, Self
 
-from bocker.kernel.archives import Bounds
-from bocker.linux import LinuxKernel
 from tests.contracts import layers as tar
 from tests.system import sandbox, trees
 from tests.system.layouts import GZIP, PLAIN, ZSTD, Layout, halves
 from tests.system.peers import Peers
+from tests.system.program import PREFIX, installed
 
 FILES = 20_000
 LONG = "long" * 60
 CHANGED_NS = 1_577_934_245_678_901_234  # what the trees' files were changed at, and a little later
 LATEST_NS = 1_600_000_000_000_000_000  # no archive here has a later time; the clock has
+DISK_BYTES = 32 << 30
 LINK_SECONDS = 12345
 PIECE_BYTES = 16 << 20
 CONFIGURATION = {
@@ -293,6 +293,17 @@ def big_file(peers: Peers, options: Options) -> str:
     return peers.push(layout.reference("1"), "made/big:1")
 
 
+def two_platforms(peers: Peers) -> str:
+    """An index of two images, each with the file `architecture`."""
+    layout = Layout(peers.directory / "two-platforms")
+    images = {}
+    for name in ("amd64", "arm64"):
+        archive = tar.archive(tar.directory(b"."), tar.file(b"architecture", name.encode()))
+        images[name] = layout.image(None, [(halves(archive), GZIP)], architecture=name)
+    layout.index("1", images)
+    return peers.push(layout.reference("1"), "made/platforms:1", "--all", "--preserve-digests")
+
+
 # Differences that are meant
 
 
@@ -370,21 +381,40 @@ def judged(found: list[Difference], meant: frozenset[str]) -> list[str]:
     return wrong + [f"never seen: {name}" for name in sorted(meant.difference(*reasons))]
 
 
-@contextmanager
-def unpacked(kernel: LinuxKernel, store: Path, peers: Peers, reference: str) -> Iterator[Path]:
-    """Unpack an image's layers one after the other by the port into a subvolume that goes at the end."""
-    directory = peers.directory / "as-it-is"
-    peers.copy(f"docker://{reference}", f"dir:{directory}")
-    manifest = json.loads((directory / "manifest.json").read_text())
-    kernel.storage.create("by_the_port")
-    try:
-        for layer in manifest["layers"]:
-            blob = directory / layer["digest"].removeprefix("sha256:")
-            kernel.archives.unpack(str(blob), f"{store}/by_the_port", Bounds())
-        yield store / "by_the_port"
-    finally:
-        kernel.storage.delete("by_the_port")
-        shutil.rmtree(directory)
+class Ours:
+    """The installed bocker, with a store of its own that is empty; it goes with the block."""
+
+    def __init__(self, launcher: Path, directory: Path) -> None:
+        self.launcher = launcher
+        self.store = directory / "store"
+        self._disk = directory / "disk"
+
+    def __enter__(self) -> Self:
+        self.store.mkdir()
+        with open(self._disk, "wb") as file:
+            file.truncate(DISK_BYTES)
+        subprocess.run(["mkfs.btrfs", "--quiet", self._disk], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["mount", "-o", "loop,nosuid,nodev", self._disk, self.store], check=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        subprocess.run(["umount", self.store], check=True)
+        self._disk.unlink()
+        self.store.rmdir()
+
+    def __call__(self, *words: str | Path) -> str:
+        """Run a command that must succeed; return what it prints."""
+        environment = {**os.environ, "BOCKER_STORE": str(self.store)}
+        done = subprocess.run([self.launcher, *words], env=environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"bocker {' '.join(map(str, words))}: exit code {done.returncode}: {done.stderr}")
+        return done.stdout
+
+    def pulled_tree(self, reference: str, *options: str) -> Path:
+        """Pull an image, and return where its tree is."""
+        return self.store / self("pull", "--quiet", *options, reference).strip()
 
 
 def main(words: list[str]) -> int:
@@ -398,18 +428,18 @@ def main(words: list[str]) -> int:
     if not sandbox.inside():
         return sandbox.main([sys.executable, "-m", "tests.system.real_images", *words])
     options = Options(chosen.files, chosen.big, os.environ[sandbox.DEBIAN])
-    with Peers("/run/tmp/peers", chosen.driver) as peers:
-        return max(_compare(peers, name, options) for name in chosen.names or IMAGES)
+    with installed(Path(PREFIX)) as launcher, Peers("/run/tmp/peers", chosen.driver) as peers:
+        return max(_compare(peers, launcher, name, options) for name in chosen.names or IMAGES)
 
 
-def _compare(peers: Peers, name: str, options: Options) -> int:
-    settings = sandbox.settings()
+def _compare(peers: Peers, launcher: Path, name: str, options: Options) -> int:
     reference = IMAGES[name].make(peers, options)
     failed = 0
-    with unpacked(LinuxKernel(settings), Path(settings.store), peers, reference) as ours:
+    with Ours(launcher, peers.directory) as bocker:
+        ours = bocker.pulled_tree(reference)
         for reader, meant in IMAGES[name].meant.items():
             wrong = judged(differences(ours, READERS[reader](peers, reference)), meant)
-            print(f"{name}, by {reader}: {len(wrong)} differences", *wrong, sep="\n    ")
+            print(f"{name}, by {reader}: {len(wrong)} differences", *wrong, sep="\n    ", flush=True)
             failed |= bool(wrong)
     peers.forget()
     return failed

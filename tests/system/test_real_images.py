@@ -1,4 +1,4 @@
-"""Images that others made, unpacked by others and by us; what differs is meant, and has a name."""
+"""Images that others made, pulled by others and by us; what differs is meant, and has a name."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bocker.core.settings import Settings
-from bocker.linux import LinuxKernel
 from tests.system import peers as others
 from tests.system import sandbox, trees
 from tests.system.peers import Peers
-from tests.system.real_images import IMAGES, READERS, Difference, Options, differences, judged, unpacked
+from tests.system.real_images import IMAGES, READERS, Difference, Options, Ours, differences, judged, two_platforms
 
 MIB = 1 << 20
 FORMS = {
@@ -46,47 +44,57 @@ def make(peers: Peers) -> Make:
     return image
 
 
+@pytest.fixture(scope="module")
+def index(peers: Peers) -> str:
+    return two_platforms(peers)
+
+
 @pytest.fixture
-def store(settings: Settings) -> Path:
-    return Path(settings.store)
+def ours(prefix: Path, tmp_path: Path) -> Iterator[Ours]:
+    with Ours(prefix / "bin/bocker", tmp_path) as ours:
+        yield ours
 
 
 @pytest.mark.parametrize(("name", "reader"), [(name, reader) for name in IMAGES for reader in IMAGES[name].meant])
-def test_the_layers_make_the_same_tree(
-    name: str, reader: str, peers: Peers, make: Make, kernel: LinuxKernel, store: Path
-) -> None:
+def test_what_is_pulled_is_the_same_tree(name: str, reader: str, peers: Peers, make: Make, ours: Ours) -> None:
     """File by file, with every attribute."""
     theirs = READERS[reader](peers, make(name))
-    with unpacked(kernel, store, peers, make(name)) as ours:
-        wrong = judged(differences(ours, theirs), IMAGES[name].meant[reader])
-    assert not wrong, "\n".join(wrong)
+    wrong = judged(differences(ours.pulled_tree(make(name)), theirs), IMAGES[name].meant[reader])
     peers.forget()
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_form_of_an_image_changes_nothing(
-    form: str, peers: Peers, make: Make, kernel: LinuxKernel, store: Path
-) -> None:
+def test_the_form_of_an_image_changes_nothing(form: str, peers: Peers, make: Make, ours: Ours) -> None:
+    """docker's manifest and OCI's, gzip and zstd: the very layers of the first are known again."""
     reference = peers.push(f"docker://{make('buildah')}", f"form/{form}:1", *FORMS[form])
-    with unpacked(kernel, store, peers, make("buildah")) as tree:
-        expected = trees.attributes(tree)
-    with unpacked(kernel, store, peers, reference) as tree:
-        found = trees.attributes(tree)
+    found = trees.attributes(ours.pulled_tree(reference))
+    layers = set(os.listdir(ours.store))
+    expected = trees.attributes(ours.pulled_tree(make("buildah")))
     assert found.pop(b"").mode == expected.pop(b"").mode  # nobody says the root's time
     assert found == expected
+    assert [name for name in set(os.listdir(ours.store)) - layers if not name.startswith("img_")] == []
+
+
+@pytest.mark.parametrize("architecture", ["amd64", "arm64"])
+def test_an_index_gives_the_platform_that_is_asked_for(architecture: str, index: str, peers: Peers, ours: Ours) -> None:
+    tree = ours.pulled_tree(index, "--platform", f"linux/{architecture}")
+    assert (tree / "architecture").read_text() == architecture
+    theirs = peers.podman_tree(index, "--arch", architecture)
+    assert (theirs / "architecture").read_text() == architecture
+    peers.forget()
 
 
 @pytest.mark.parametrize(("name", "files"), [("hand", [b"/holes", b"/sparse", b"/sparse by PAX"]), ("big", [b"/hole"])])
-def test_holes_stay(name: str, files: list[bytes], peers: Peers, make: Make, kernel: LinuxKernel, store: Path) -> None:
+def test_holes_stay(name: str, files: list[bytes], make: Make, ours: Ours) -> None:
     """podman fills them, so that its tree says nothing of them."""
-    with unpacked(kernel, store, peers, make(name)) as tree:
-        taken = trees.allocated(tree)
+    taken = trees.allocated(ours.pulled_tree(make(name)))
     assert {file: taken[file] for file in files if taken[file] > MIB} == {}
 
 
 @pytest.mark.parametrize("form", ["docker-archive", "oci-archive"])
 def test_an_image_goes_through_an_archive_of_others(form: str, peers: Peers, make: Make) -> None:
-    """So that what is compared later, with us at one end, is known to hold among the others."""
+    """So that what is compared with us at one end is known to hold among the others."""
     archive = peers.archive(make("buildah"), form)
     before = trees.attributes(peers.podman_tree(make("buildah")))
     peers.forget()
