@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from bocker.linux import LinuxKernel
+from tests.system.layouts import GZIP, Layout
 from tests.system.program import Bocker
 from tests.system.registry import BASIC, PASSWORD, TOKEN, USER, Registry
 
@@ -35,6 +37,14 @@ def home(tmp_path: Path) -> dict[str, str]:
     folder = tmp_path / "home"
     folder.mkdir()
     return {"HOME": str(folder), "XDG_RUNTIME_DIR": str(folder), "PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+@pytest.fixture
+def no_blobs_left(kernel: LinuxKernel) -> Iterator[None]:
+    """What a pull keeps of a registry's files goes after the test."""
+    yield
+    for blob in kernel.blobs.list():
+        kernel.blobs.remove(blob.name)
 
 
 def skopeo(home: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
@@ -81,3 +91,30 @@ def test_a_helper_that_is_a_program(bocker: Bocker, registry: Registry, home: di
     for said in ("Removing login credentials for", "Not logged in to"):
         gone = bocker("logout", registry.address, environment=home)
         assert (gone.code, gone.out, gone.err) == (0, f"{said} {registry.address}\n", "")
+
+
+def test_a_pull_has_the_credentials_that_login_kept(
+    bocker: Bocker, registry: Registry, home: dict[str, str], tmp_path: Path, busybox_root: Path, no_blobs_left: None
+) -> None:
+    """With passwords nobody else gets anything; with tokens the password goes to their server alone."""
+    layout = Layout(tmp_path / "layout")
+    archive = subprocess.run(["tar", "-C", busybox_root, "-c", "."], capture_output=True, check=True).stdout
+    layout.image("small", [([archive], GZIP)])
+    name = f"{registry.address}/team/small:1"
+    sent = skopeo(
+        home,
+        *("copy", "--dest-tls-verify=false", "--dest-creds", f"{USER}:{PASSWORD}"),
+        *(layout.reference("small"), f"docker://{name}"),
+    )
+    assert sent.returncode == 0, sent
+    if registry.token_server is None:
+        refused = bocker("pull", name, environment=home)
+        assert (refused.code, refused.out) == (1, ""), refused
+        assert "(401)" in refused.err
+    words = ("login", "-u", USER, "--password-stdin", registry.address)
+    assert bocker(*words, environment=home, data=PASSWORD.encode()).code == 0
+    pulled = bocker("pull", "-q", name, environment=home)
+    assert (pulled.code, pulled.err) == (0, ""), pulled
+    if registry.token_server is not None:
+        assert registry.token_server.asked[-1].user == USER
+    assert bocker("rm", pulled.out.strip()).code == 0
