@@ -9,7 +9,6 @@ from bocker.core.errors import BockerError
 from bocker.kernel.http import Request
 from bocker.registry.challenges import (
     BASIC,
-    BEARER,
     Challenge,
     Token,
     basic_header,
@@ -23,7 +22,7 @@ from bocker.registry.challenges import (
     token_url,
 )
 from bocker.registry.errors import NotInRegistry, RegistryError
-from bocker.registry.sending import Reply, follow, patiently, refused
+from bocker.registry.sending import Reply, follow, refused
 
 if TYPE_CHECKING:
     from bocker.kernel.ambient import Ambient
@@ -79,16 +78,16 @@ class Access:
         """Answer a 401: tell whether there is something else to send now than what was sent.
 
         Raises Unsupported for a way to authenticate that we don't have, AccessDenied when the credentials
-        are refused, and what `follow` raises about the token server.
+        are refused, and what else goes wrong with the token server, which is asked once.
         """
         header = reply.answer.get("www-authenticate")
         if not header or not may_carry(self._endpoint.url, reply.request.url):
             return False
-        if (sent := _authorization(reply.request)) != self._value:
+        if _authorization(reply.request) != self._value:
             return True  # it was renewed since
         self._challenge = choose_challenge(parse_challenges(header))
         self._renew(self._challenge)
-        return self._challenge.scheme == BEARER or self._value != sent
+        return bool(self._value)
 
     def _is_over(self) -> bool:
         return not self._value or (self._ends_ns is not None and self._ambient.now_ns() >= self._ends_ns)
@@ -97,7 +96,7 @@ class Access:
         if challenge.scheme == BASIC:
             self._value, self._ends_ns = self._basic(), None
             return
-        token = patiently(self._ambient, lambda: self._fetch(challenge))
+        token = self._fetch(challenge)
         self._value = bearer_header(token)
         self._ends_ns = self._ambient.now_ns() + token.life_s * 10**9 - RENEWED_BEFORE_NS
 

@@ -41,7 +41,15 @@ from bocker.kernel.errors import Busy, KernelError, TooLarge
 from bocker.kernel.http import Answered, Failed, Request
 from bocker.registry.digests import ALGORITHM, Digest
 from bocker.registry.errors import BadDocument, WrongDigest
-from bocker.registry.sending import MOST_REDIRECTS, Patience, Reply, next_address, too_many_redirects, translated
+from bocker.registry.sending import (
+    MOST_REDIRECTS,
+    Patience,
+    Reply,
+    next_address,
+    patiently,
+    too_many_redirects,
+    translated,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -50,6 +58,7 @@ if TYPE_CHECKING:
     from bocker.kernel.blobs import Blobs
     from bocker.kernel.records import Records
     from bocker.registry.client import Client
+    from bocker.registry.documents import Pairs
     from bocker.registry.manifests import Descriptor
 
 AT_ONCE = 3
@@ -249,8 +258,6 @@ class Transfers:
             return False
         job.lock = lock
         job.furthest_bytes = self._draft_bytes(job)
-        if job.furthest_bytes > job.size_bytes:
-            self._blobs.discard(job.draft)
         return True
 
     def _upload(self, job: _Job) -> None:
@@ -261,14 +268,18 @@ class Transfers:
         self._begin(job, self._client.upload_request(location, job.digest))
 
     def _begin(self, job: _Job, request: Request) -> None:
-        job.request = request.replace(headers=(*request.headers, *self._client.access.headers(request.url)))
-        try:
-            if job.path:
-                job.transfer = self._http.upload(job.request, job.path)
-            else:
-                job.transfer = self._http.download(job.request, self._blobs.draft(job.draft), job.size_bytes)
-        except KernelError as error:
-            self._broke(job, job.request, error)
+        job.request = request.replace(headers=(*request.headers, *self._secrets(request.url)))
+        if job.path:
+            job.transfer = self._http.upload(job.request, job.path)
+        else:
+            job.transfer = self._http.download(job.request, self._blobs.draft(job.draft), job.size_bytes)
+
+    def _secrets(self, url: str) -> Pairs:
+        """Return what to send along; a token server may have to be asked for it, more than once."""
+        return patiently(self._ambient, lambda: self._client.access.headers(url))
+
+    def _is_admitted(self, reply: Reply) -> bool:
+        return patiently(self._ambient, lambda: self._client.access.admit(reply))
 
     # How it ends
 
@@ -288,9 +299,7 @@ class Transfers:
 
     def _arrived(self, job: _Job, happened: Answered) -> None:
         """Keep what was downloaded if it is what the manifest says."""
-        if happened.size_bytes != job.size_bytes:
-            self._anew(job, self._wrong_size(job, f"{happened.size_bytes}"))
-        elif happened.digest != job.draft:
+        if happened.digest != job.draft:
             self._anew(job, WrongDigest(job.subject, str(job.digest), f"{ALGORITHM}:{happened.digest}"))
         else:
             self._blobs.keep(job.draft, job.draft)
@@ -300,7 +309,7 @@ class Transfers:
         status = reply.answer.status
         if reply.is_redirect:
             self._redirect(job, reply)
-        elif status == HTTPStatus.UNAUTHORIZED and not job.was_denied and self._client.access.admit(reply):
+        elif status == HTTPStatus.UNAUTHORIZED and not job.was_denied and self._is_admitted(reply):
             job.was_denied = True
         elif status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and not job.path:
             self._anew(job, self._wrong_size(job, "fewer"))
@@ -315,7 +324,6 @@ class Transfers:
 
     def _broke(self, job: _Job, request: Request, error: KernelError) -> None:
         """Go on after a transfer without an answer, or with half of one."""
-        job.request = None
         if isinstance(error, TooLarge) and not job.path:
             self._blobs.discard(job.draft)
             raise self._wrong_size(job, "more") from error

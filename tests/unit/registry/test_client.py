@@ -244,6 +244,18 @@ def test_a_token_server_that_refuses(
     assert not isinstance(caught.value, errors.NotInRegistry)
 
 
+def test_a_token_server_that_is_broken_is_asked_five_times(world: World, registry: Scripted, auth: Scripted) -> None:
+    registry.on(f"GET {TAGGED}", WHO, WHO, SENT)
+    auth.on("GET /token", Answer(503), token("t1"))
+    assert a_client(world).manifest("1").data == MANIFEST
+    registry.on(f"GET {TAGGED}", WHO)
+    auth.on("GET /token", Answer(503))
+    auth.seen.clear()
+    with pytest.raises(errors.RegistryFailed):
+        a_client(world).manifest("1")
+    assert len(auth.seen) == 5
+
+
 def test_a_password_does_not_follow_the_token_server_to_another_host(
     world: World, registry: Scripted, auth: Scripted
 ) -> None:
@@ -414,6 +426,11 @@ def test_a_registry_out_of_reach_is_told_in_words(world: World, registry: Script
 def test_nobody_listens(world: World, registry: Scripted) -> None:
     with pytest.raises(errors.Unreached, match=r"registry.example:444 can not be reached: connection refused"):
         a_client(world, url=f"{URL}:444").manifest("1")
+
+
+def test_an_address_that_is_none(world: World) -> None:
+    with pytest.raises(errors.BadDocument, match=r"nothing can be asked of 'registry\.example:0'"):
+        a_client(world, url=f"{URL}:0").manifest("1")
 
 
 def test_a_certificate_that_nobody_trusts_is_not_tried_again(world: World, registry: Scripted) -> None:

@@ -259,6 +259,17 @@ def test_others_go_on_while_one_rests(world: World, server: Scripted) -> None:
     assert list(done(events)) == [digest_of(second), digest_of(first)]
 
 
+def test_the_next_one_is_under_way_when_one_is_told_of(world: World, server: Scripted) -> None:
+    for data in CONTENTS[:2]:
+        server.on(f"GET {path_of(data)}", partial(data))
+    client = a_client(world)
+    with transfers_of(client, world.kernels[-1], 1) as transfers:
+        for data in CONTENTS[:2]:
+            transfers.start(descriptor(data))
+        assert done(list(transfers.step(1))) == {digest_of(CONTENTS[0]): False}
+        assert len(world.state.transfers) == 1
+
+
 def test_a_step_takes_no_longer_than_it_is_told(world: World, server: Scripted) -> None:
     server.on(f"GET {path_of(CONTENTS[0])}", Answer(503))
     client = a_client(world)
@@ -383,6 +394,22 @@ def test_a_token_that_is_over_is_renewed_once_for_all(world: World) -> None:
         run(transfers)
     assert len(grants) == 2
     assert sorted(kept(world.kernels[-1])) == sorted(CONTENTS)
+
+
+def test_a_token_server_that_breaks_meanwhile_is_asked_again(world: World) -> None:
+    registry = a_registry(world)
+    registry.mishaps.append(Mishap("GET auth.example/*", mishaps.broken, times=4))
+    kernel, events = fetch(world, descriptor(CONTENTS[0]))
+    assert kept(kernel) == [CONTENTS[0]]
+    assert retries(events) == []
+
+
+def test_401s_that_are_not_in_a_row_are_not_the_end(world: World, server: Scripted) -> None:
+    data, who = CONTENTS[0], Answer(401, (("WWW-Authenticate", "Basic realm=x"),))
+    wrong = Answer(200, (), b"x" * len(data))
+    server.on(f"GET {path_of(data)}", who, Answer(503), who, wrong, who, Answer(200, (), data))
+    kernel, _ = fetch(world, descriptor(data))
+    assert kept(kernel) == [data]
 
 
 def test_a_second_401_in_a_row_is_the_end(world: World) -> None:
