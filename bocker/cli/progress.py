@@ -113,7 +113,9 @@ class TerminalWatch(ShownWatch):
         self._drawn_ns: list[int] = []  # when something was drawn within the last second
 
     def say(self, line: str) -> None:
-        """Write the line above the parts, where it stays."""
+        """Write the line, where it stays: above the parts, or below them once all are finished."""
+        if all(part.state in FINISHED for part in self._parts.values()):
+            self.close()
         columns, rows = self._size()
         self._replace([printable(line)], columns, rows)
         self._drawn = []

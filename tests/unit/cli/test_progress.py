@@ -171,6 +171,24 @@ def test_each_part_has_a_line_that_is_drawn_in_its_place(watch, screen, clock):
     ]
 
 
+def test_what_is_said_in_the_end_stands_below_the_parts(watch, screen):
+    watch.say("7: Pulling from library/centos")
+    watch.part(digest(1), EXISTS)
+    watch.part(digest(2), COMPLETE)
+    watch.say("Digest: sha256:abc")
+    watch.part(digest(3), WAITING)
+    watch.say("Status: not yet")
+    watch.close()
+    assert screen.text == [
+        "7: Pulling from library/centos",
+        "000000000001: Already exists",
+        "000000000002: Pull complete",
+        "Digest: sha256:abc",
+        "Status: not yet",
+        "000000000003: Waiting",
+    ]
+
+
 @pytest.mark.parametrize("state", [DOWNLOADING, EXTRACTING, PACKING, PUSHING])
 def test_a_bar_fits_the_terminal(state):
     for columns in range(1, 200):
