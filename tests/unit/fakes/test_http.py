@@ -14,10 +14,10 @@ from bocker.fakes.errors import BrokenInvariant, Crashed
 from bocker.fakes.faults import CrashAt, DoButReportFailure, Recorder, RefuseCall
 from bocker.fakes.mishaps import ALWAYS, Mishap, announced, corrupted, cut, lost_answer, silent, slow, stalled
 from bocker.fakes.registry import FakeRegistry
-from bocker.fakes.servers import SECOND_NS
+from bocker.fakes.servers import SECOND_NS, Reply
 from bocker.fakes.state import without
 from bocker.kernel.errors import EKEYREJECTED, KernelError, Unreachable, Untrusted
-from bocker.kernel.http import Answered, Failed, Progress, Request
+from bocker.kernel.http import ANSWER_BYTES, Answer, Answered, Failed, Progress, Request
 
 if TYPE_CHECKING:
     from bocker.fakes.mishaps import Act
@@ -104,6 +104,29 @@ def test_what_every_client_says_is_said(kernel: FakeKernel, registry: FakeRegist
         ("accept-encoding", "identity"),
         ("content-length", "0"),
     )
+
+
+class Listener:
+    """Answers, and keeps the addresses that it was asked for."""
+
+    tls = False
+    distrust = ""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+        self.urls: list[str] = []
+
+    def respond(self, request: Request, now_ns: int) -> Reply:
+        self.urls.append(request.url)
+        return self.reply
+
+
+def test_a_server_sees_what_an_address_says_to_it(world: World, kernel: FakeKernel) -> None:
+    listener = Listener(Reply(Answer(200)))
+    world.serve(listener, "http://here.example")
+    for path in ("/a?b=c#fragment", "", "?b"):
+        kernel.http.ask(Request("GET", f"http://me:secret@here.example{path}"))
+    assert listener.urls == ["http://here.example/a?b=c", "http://here.example/", "http://here.example/?b"]
 
 
 # Time and mishaps
@@ -195,6 +218,27 @@ def test_patience_ends(world: World, kernel: FakeKernel, registry: FakeRegistry,
     assert end_of(kernel, 29.0) is None
     assert failure_of(kernel).errno == errno.ETIMEDOUT
     assert 30 <= (world.state.clock_ns - before_ns) / SECOND_NS < 30.1
+
+
+def test_patience_ends_between_two_pieces(world: World, kernel: FakeKernel) -> None:
+    answer = Answer(200, (), BLOB)
+    world.serve(Listener(Reply(answer, piece_bytes=1, pause_ns=31 * SECOND_NS)), "http://slow.example")
+    with pytest.raises(Unreachable) as caught:
+        kernel.http.ask(Request("GET", "http://slow.example/"))
+    assert caught.value.errno == errno.ETIMEDOUT
+
+
+@pytest.mark.parametrize(("bytes_read", "is_answer"), [(ANSWER_BYTES - 1, False), (ANSWER_BYTES, True)])
+def test_the_end_of_a_long_refusal_is_not_read(
+    world: World, kernel: FakeKernel, bytes_read: int, is_answer: bool
+) -> None:
+    """And so it does not matter whether it comes."""
+    answer = Answer(500, (), bytes(2 * ANSWER_BYTES))
+    world.serve(Listener(Reply(answer, cut=bytes_read)), "http://cut.example")
+    kernel.http.download(Request("GET", "http://cut.example/"), DRAFT, len(BLOB))
+    end = end_of(kernel)
+    assert isinstance(end, Answered) == is_answer
+    assert isinstance(end, Failed) != is_answer
 
 
 def test_a_longer_body_was_said(world: World, kernel: FakeKernel, registry: FakeRegistry) -> None:
