@@ -187,14 +187,15 @@ class BundlesContract:
             lambda data: data[:600],
             lambda data: gzip.compress(data)[:-20],
             lambda data: gzip.compress(data)[:-6] + b"wrong!",
+            lambda data: gzip.compress(data + bytes(4 << 20))[:-6] + b"wrong!",
             lambda data: zstandard.compress(data)[:-20],
             lambda data: bytes(data[:100]) + b"x" + data[101:],
             lambda data: layers.header(b"..") + data,
             lambda data: layers.link(b"/", b"x") + data,
         ],
         ids=[
-            "empty", "text", "no end", "no content", "cut", "gzip cut", "gzip wrong", "zstd cut", "checksum",
-            "nameless", "nameless link",
+            "empty", "text", "no end", "no content", "cut", "gzip cut", "gzip wrong", "gzip wrong after the end",
+            "zstd cut", "checksum", "nameless", "nameless link",
         ],
     )  # fmt: skip
     def test_what_is_no_whole_archive_is_invalid(self, kernel: Kernel, lab: Lab, damage: object) -> None:
