@@ -1,0 +1,249 @@
+"""`pull` for real: Debian's registry on loopback, the installed program, and what a person does to it."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import signal
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bocker.core.settings import Settings
+from bocker.linux import LinuxKernel
+from tests.system.layouts import GZIP, PLAIN, ZSTD, Layout
+from tests.system.program import Bocker
+from tests.system.registry import Registry
+
+KILLS = 50
+NOISE = os.urandom(1 << 20)
+
+
+def layer(*members: tuple[str, bytes | None, str]) -> list[bytes]:
+    """Return an archive: (name, content or None for a symbolic link, where that leads)."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, content, target in members:
+            entry = tarfile.TarInfo(name)
+            entry.mode = 0o755
+            if content is None:
+                entry.type, entry.linkname = tarfile.SYMTYPE, target
+                tar.addfile(entry)
+            else:
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+    return [stream.getvalue()]
+
+
+def file(name: str, content: bytes) -> tuple[str, bytes, str]:
+    return name, content, ""
+
+
+def link(name: str, target: str) -> tuple[str, None, str]:
+    return name, None, target
+
+
+BASE = layer(
+    file("bin/busybox", Path("/bin/busybox").read_bytes()),
+    *(link(f"bin/{name}", "busybox") for name in ("sh", "cat", "ls", "env", "id", "pwd")),
+    file("etc/passwd", b"root:x:0:0::/root:/bin/sh\njo:x:1000:1000::/home/jo:/bin/sh\n"),
+    file("gone", b"base"),
+    file("noise", NOISE * 8),
+)
+MIDDLE = layer(file(".wh.gone", b""), file("second", NOISE * 4))
+TOP = layer(file("third", NOISE * 2), file("hello", b"hello\n"))
+CONFIG = {
+    "Entrypoint": ["/bin/sh", "-c"],
+    "Cmd": ["cat /hello; id -un; pwd; echo $COLOUR"],
+    "Env": ["COLOUR=red"],
+    "User": "jo",
+    "WorkingDir": "/work/here",
+}
+
+
+class Shelf:
+    """A registry, and images that are put into it."""
+
+    def __init__(self, registry: Registry, directory: Path) -> None:
+        self.address = registry.address
+        self._layout = Layout(directory)
+        self._count = 0
+
+    def put(self, name: str, layers: list[tuple[list[bytes], str]], config: dict[str, object] | None = None) -> str:
+        """Put an image into the registry; return its name for a pull."""
+        self._count += 1
+        self._layout.image(f"i{self._count}", layers, config)  # type: ignore[arg-type]
+        where = f"{self.address}/{name}"
+        words = ["skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false"]
+        subprocess.run([*words, self._layout.reference(f"i{self._count}"), f"docker://{where}"], check=True)
+        return where
+
+    def app(self, name: str = "test/app:1") -> str:
+        """Put the usual image there."""
+        return self.put(name, [(BASE, GZIP), (MIDDLE, ZSTD), (TOP, PLAIN)], CONFIG)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, bocker: Bocker, kernel: LinuxKernel) -> Iterator[Shelf]:
+    """A registry; images and downloads go after the test."""
+    with Registry(tmp_path) as registry:
+        yield Shelf(registry, tmp_path / "layout")
+    for image in bocker("images", "-q").out.split():
+        assert bocker("rm", image).code == 0
+    for blob in kernel.blobs.list():
+        kernel.blobs.remove(blob.name)
+    for draft in kernel.blobs.drafts():
+        kernel.blobs.discard(draft.name)
+
+
+def names_in(settings: Settings) -> list[str]:
+    """Return what lies in the store."""
+    return sorted(name for name in os.listdir(settings.store) if name != ".meta")
+
+
+def test_U8_an_image_that_was_pulled_runs_as_it_wants_to(bocker: Bocker, shelf: Shelf, settings: Settings) -> None:
+    name = shelf.app()
+    pulled = bocker("pull", name)
+    assert (pulled.code, pulled.out) == (0, "Created: img_42002\n") or pulled.out.startswith("Created: img_"), pulled
+    assert "Digest: sha256:" in pulled.err
+    run = bocker("run", "--rm", name)
+    assert (run.code, run.out) == (0, "hello\njo\n/work/here\nred\n"), run
+    tree = Path(settings.store) / pulled.out.split()[1]
+    assert not (tree / "gone").exists()
+    assert (tree / "third").stat().st_size == len(NOISE) * 2
+
+
+def test_the_originals_two_words_and_quiet(bocker: Bocker, shelf: Shelf) -> None:
+    name = shelf.app()
+    pulled = bocker("pull", "-q", name.rpartition(":")[0], "1")
+    assert pulled.code == 0, pulled
+    assert pulled.err == ""
+    again = bocker("pull", name)
+    assert again.out == f"Created: {pulled.out}"
+    assert "Image is up to date" in again.err
+
+
+def test_P1_P12_what_is_not_there_and_what_makes_no_sense(bocker: Bocker, shelf: Shelf) -> None:
+    nothing = bocker("pull", f"{shelf.address}/no/such:1")
+    assert (nothing.code, nothing.out) == (1, ""), nothing
+    assert nothing.err.splitlines()[-1].startswith(f"No image named '{shelf.address}/no/such:1' exists")
+    for words in (("UPPER",), ("http://x/y",), ("a:b", "c"), ("x@sha256:12",), ("../x",), ("img_42002",)):
+        refused = bocker("pull", *words)
+        assert refused.code == 2, refused
+        assert len(refused.err.splitlines()) == 1
+    unreached = bocker("pull", "127.0.0.1:1/x")
+    assert unreached.code == 1
+    assert "connection refused" in unreached.err
+
+
+def test_P5_P10_a_layer_can_not_write_on_the_host(
+    bocker: Bocker, shelf: Shelf, tmp_path: Path, settings: Settings
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    inside = str(outside)[1:]
+    first = layer(file(f"{inside}/own", b"x"), link("way", str(outside)), link("up", "../" * 20 + inside))
+    second = layer(file("way/planted", b"x"), file("up/planted", b"x"), file("../../planted", b"x"))
+    name = shelf.put("evil/a:1", [(BASE, GZIP), (first, GZIP), (second, GZIP)])
+    result = bocker("pull", name)
+    assert result.code == 0, result
+    assert os.listdir(outside) == []
+    tree = Path(settings.store) / result.out.split()[1]
+    assert sorted(os.listdir(tree / inside)) == ["own", "planted"]
+    assert not (Path(settings.store) / "planted").exists()
+    assert not os.path.exists("/planted")
+
+
+def test_killed_at_any_moment_there_is_no_broken_image(
+    bocker: Bocker, shelf: Shelf, settings: Settings, kernel: LinuxKernel
+) -> None:
+    """And the next pull goes on."""
+    name = shelf.app()
+    began = time.monotonic()
+    bocker("pull", name)
+    whole_s = time.monotonic() - began
+    chance = random.Random(7)
+    for number in range(KILLS):
+        forget(bocker, kernel)
+        process = bocker.start("pull", name)
+        time.sleep(chance.uniform(0.0, whole_s * 1.1))
+        process.kill()
+        process.communicate()
+        listed = bocker("images", "-q").out.split()
+        assert len(listed) <= 1
+        cleaned = bocker("cleanup")
+        assert cleaned.code == 0, cleaned
+        assert [left for left in names_in(settings) if not left.startswith(("img_", "layer_"))] == []
+        for image in listed:
+            assert bocker("run", "--rm", image).out.startswith("hello\n"), (number, listed)
+    assert bocker("pull", name).code == 0
+    assert bocker("run", "--rm", name).out.startswith("hello\n")
+
+
+def forget(bocker: Bocker, kernel: LinuxKernel) -> None:
+    """Take images away; half of the time their downloads too."""
+    for image in bocker("images", "-q").out.split():
+        bocker("rm", image)
+    for blob in kernel.blobs.list():
+        kernel.blobs.remove(blob.name)
+
+
+def test_ctrl_c_leaves_nothing_but_downloads(bocker: Bocker, shelf: Shelf, settings: Settings) -> None:
+    name = shelf.app()
+    for delay_s in (0.05, 0.15, 0.25, 0.35):
+        process = bocker.start("pull", name, start_new_session=True)
+        time.sleep(delay_s)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+        assert process.returncode in {0, 130}, err
+        assert b"Traceback" not in err
+        if process.returncode == 130:
+            assert names_in(settings) == [], err
+        assert bocker("cleanup").out == "Nothing to clean up\n"
+        for image in bocker("images", "-q").out.split():
+            bocker("rm", image)
+
+
+def test_a_full_disk_is_said_and_then_it_works(bocker: Bocker, shelf: Shelf, settings: Settings) -> None:
+    name = shelf.app()
+    filler = Path(settings.store) / "filler"
+    fill(filler, leave_bytes=16 << 20)
+    try:
+        result = bocker("pull", name)
+        assert result.code == 1, result
+        assert "no space is left" in result.err
+        assert len(result.err.splitlines()[-1]) > 0
+        assert names_in(settings) == ["filler"]
+    finally:
+        filler.unlink()
+        subprocess.run(["sync", "-f", settings.store], check=True)
+    assert bocker("pull", name).code == 0
+    assert bocker("run", "--rm", name).out.startswith("hello\n")
+
+
+def fill(path: Path, leave_bytes: int) -> None:
+    """Fill the file system that a file is in, but for so many bytes."""
+    with open(path, "wb", buffering=0) as stream:
+        room = os.statvfs(path).f_bavail * os.statvfs(path).f_frsize
+        while room > leave_bytes:
+            try:
+                stream.write(NOISE[: min(len(NOISE), room - leave_bytes)])
+                os.fsync(stream.fileno())
+            except OSError:
+                break
+            room = os.statvfs(path).f_bavail * os.statvfs(path).f_frsize
+
+
+def test_twenty_pulls_at_once_make_one_image_each_name(bocker: Bocker, shelf: Shelf) -> None:
+    names = [shelf.app(f"test/app{number}:1") for number in range(2)]
+    pulls = [bocker.start("pull", "-q", names[number % 2]) for number in range(10)]
+    ends = [(process.communicate(timeout=60), process.returncode) for process in pulls]
+    assert [code for _, code in ends] == [0] * 10, ends
+    assert bocker("run", "--rm", names[0]).out.startswith("hello\n")
+    assert bocker("run", "--rm", names[1]).out.startswith("hello\n")
+    assert bocker("cleanup").out == "Nothing to clean up\n"
