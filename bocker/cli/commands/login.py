@@ -7,7 +7,7 @@ import os
 from bocker.cli.output import complain, say
 from bocker.cli.progress import to_stderr
 from bocker.cli.registries import auth_places, registries
-from bocker.core.errors import BockerError, UsageError
+from bocker.core.errors import BockerError, NotPrivileged, UsageError
 from bocker.images.accounts import login
 from bocker.registry.credentials import Credentials
 from bocker.registry.names import DEFAULT_HOST, parse_host
@@ -15,6 +15,7 @@ from bocker.registry.names import DEFAULT_HOST, parse_host
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bocker.cli.main import Call
+    from bocker.kernel import Kernel
 
 STDIN = 0
 _MOST_BYTES = 64 << 10
@@ -25,7 +26,7 @@ def main(call: Call) -> int:
     host = parse_host((*call.arguments.words, DEFAULT_HOST)[0])
     _check_flags(call)
     places, known = auth_places(call.environ), registries(call.configuration)
-    kernel = call.kernel  # whoever may not use it is told so before he types a password
+    kernel = _kernel(call)  # whoever may not use it is told so before he types a password
     stored = login(kernel, places, known, host, _credentials(call))
     if not stored.helper:
         complain(
@@ -34,6 +35,14 @@ def main(call: Call) -> int:
         )
     say("Login Succeeded")
     return 0
+
+
+def _kernel(call: Call) -> Kernel:
+    try:
+        return call.kernel
+    except NotPrivileged as error:
+        error.hint = "run it with sudo"  # and not the words that were typed, with the password among them
+        raise
 
 
 def _check_flags(call: Call) -> None:

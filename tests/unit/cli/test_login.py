@@ -107,6 +107,14 @@ def test_a_password_among_the_words_is_warned_of(bocker, world):
     assert kept(world) == {"auths": {HOST: AUTH}}
 
 
+def test_who_is_not_root_does_not_see_his_password_again(capfd, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    argv = ("login", "-u", "me", "-p", "secret", HOST)
+    monkeypatch.setattr(sys, "argv", ["bocker", *argv])
+    assert main(argv, SESSION) == 1
+    assert capfd.readouterr() == ("", INSECURE + "bocker needs root's rights; run it with sudo\n")
+
+
 def test_a_person_is_asked(bocker, world, types):
     types("me\n", "secret")
     assert bocker("login", HOST) == (0, "Login Succeeded\n", "Username: " + UNENCRYPTED)
