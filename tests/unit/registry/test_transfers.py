@@ -404,6 +404,18 @@ def test_a_token_server_that_breaks_meanwhile_is_asked_again(world: World) -> No
     assert retries(events) == []
 
 
+def test_a_token_that_is_over_when_its_server_is_broken_is_fetched_later(world: World) -> None:
+    registry = a_registry(world)
+    client = a_client(world, ANN)
+    client.manifest("1")
+    client.ambient.sleep(400)
+    registry.mishaps.append(Mishap("GET auth.example/*", mishaps.broken, times=4))
+    with transfers_of(client, world.kernels[-1]) as transfers:
+        transfers.start(descriptor(CONTENTS[0]))
+        run(transfers)
+    assert kept(world.kernels[-1]) == [CONTENTS[0]]
+
+
 def test_401s_that_are_not_in_a_row_are_not_the_end(world: World, server: Scripted) -> None:
     data, who = CONTENTS[0], Answer(401, (("WWW-Authenticate", "Basic realm=x"),))
     wrong = Answer(200, (), b"x" * len(data))
