@@ -40,6 +40,10 @@ ADDRESSES = tuple(parse_interface(text) for text in ("10.0.0.2/24", "10.0.0.3/24
 GATEWAYS = (GATEWAY.address, ADDRESSES[1].address, ADDRESSES[3].address - 1)
 TABLES = ("bocker", "other")
 SUBNETS = (Subnet(GATEWAY.subnet.network, 24), Subnet(ADDRESSES[3].subnet.network, 30))
+DIGESTS = ("a" * 64, "0123456789abcdef" * 4)
+ODD_DIGESTS = ("", "a" * 63, "A" * 64, "../" + "a" * 61)
+DRAFTS = ("layer", "other")
+ODD_DRAFTS = ("", ".", "..", ".hidden", "a/b", LONG, "n" * 201)
 DATA = (b"", b"one\n", b"a longer record\n")
 
 
@@ -66,6 +70,8 @@ def steps() -> st.SearchStrategy[Step]:
     somewhere = st.one_of(st.none(), space)
     group = _mostly(GROUPS, ("", "..", "a/b", "ps_none"))
     data = st.sampled_from(DATA)
+    digest = _mostly(DIGESTS, ODD_DIGESTS)
+    draft = _mostly(DRAFTS, ODD_DRAFTS)
     limits = st.builds(
         Limits,
         st.integers(2, 300_000),
@@ -88,6 +94,14 @@ def steps() -> st.SearchStrategy[Step]:
         "records.read": (key, st.sampled_from((0, 2, 100))),
         "records.remove": (key,),
         "records.list": (st.sampled_from(("containers", "images", "logs", "none", "", "..", "a/b")),),
+        "blobs.add": (digest, data),
+        "blobs.read": (digest, st.sampled_from((0, 4, 1 << 20))),
+        "blobs.has": (digest,),
+        "blobs.list": (),
+        "blobs.remove": (digest,),
+        "blobs.keep": (draft, digest),
+        "blobs.drafts": (),
+        "blobs.discard": (draft,),
         "network.create_bridge": (link, st.sampled_from(MACS)),
         "network.create_veth": (link, link, st.sampled_from(MACS), link, somewhere),
         "network.delete": (link, somewhere),
