@@ -173,7 +173,8 @@ class Cancelled(Exception):
 
 
 class Job:
-    """A request in a thread of its own. Between `cancel` and the thread's end nothing is written or told."""
+    """A request in a thread of its own. Between `cancel` and the thread's end nothing is written; what is told
+    then is of no interest to who cancelled."""
 
     def __init__(self, number: int, client: Client, channel: Channel, request: Request) -> None:
         self._number = number
@@ -208,9 +209,7 @@ class Job:
             if self._response is not None:
                 self._response.close()
             ended(self._number)
-        with self._guard:
-            if not self._cancelled:
-                self._channel.tell(*message)
+        self._channel.tell(*message)
 
     def _work(self) -> tuple[Any, ...]:
         raise NotImplementedError
@@ -362,13 +361,13 @@ class Upload(Job):
         self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             self._rest_bytes = self._size_bytes = os.fstat(self._file).st_size
-            self._send(self if self._size_bytes else b"")
+            self._send(self)
             return self._answered(self._read(ANSWER_BYTES))
         finally:
             os.close(self._file)
 
     def __len__(self) -> int:
-        """Return the length of the body, for the header."""
+        """Return the length of the body, for the header; nothing is sent where it is 0."""
         return self._size_bytes
 
     def __iter__(self) -> Iterator[bytes]:

@@ -128,6 +128,37 @@ def test_it_does_not_outlive_who_asks(server: HttpServer, end: str) -> None:
     wait_until(gone(helper))
 
 
+def test_who_else_has_the_pipe_does_not_keep_it_alive(server: HttpServer) -> None:
+    """A child of who asks, that outlives him."""
+    process = start(
+        server.address(HANGING),
+        "http.download(Request('GET', url), '/none/file', 5)",
+        "print(helper(), flush=True)",
+        "child = os.fork()",
+        "if not child: time.sleep(60); os._exit(0)",
+        "print(child, flush=True)",
+        "os.kill(os.getpid(), 9)",
+    )
+    helper, child = int(line_of(process)), int(line_of(process))
+    process.wait(PATIENCE_S)
+    wait_until(gone(helper))
+    os.kill(child, signal.SIGKILL)
+    wait_until(gone(child))
+
+
+def test_a_cancelled_transfer_has_let_go_of_its_file(http: LinuxHttp, server: HttpServer, tmp_path: Path) -> None:
+    """However slow the other process is just then."""
+    transfer = http.download(Request("GET", server.serve("/slow", TRICKLE)), str(tmp_path / "file"), len(BODY))
+    wait_until((tmp_path / "file").exists)
+    (helper,) = helpers()
+    os.kill(helper, signal.SIGSTOP)
+    threading.Timer(0.3, os.kill, (helper, signal.SIGCONT)).start()
+    http.cancel(transfer)
+    size_bytes = os.path.getsize(tmp_path / "file")
+    time.sleep(0.5)
+    assert os.path.getsize(tmp_path / "file") == size_bytes
+
+
 def test_ctrl_c_is_for_who_asks(server: HttpServer) -> None:
     """The whole group gets the signal, as from a terminal; the transfers go on until they are cancelled."""
     process = start(
