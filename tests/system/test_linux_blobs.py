@@ -15,6 +15,7 @@ import pytest
 
 from bocker.core.settings import Settings
 from bocker.kernel.errors import Invalid, KernelError, Missing
+from bocker.linux import files
 from bocker.linux.blobs import LinuxBlobs
 from bocker.linux.records import LinuxRecords
 from tests.system.fresh_world import fresh_world
@@ -121,6 +122,18 @@ def test_a_blob_survives_a_power_failure(machine: Machine) -> None:
     machine.cut_power()
     assert blobs.read("f" * 64) == DATA[1:]
     assert sum(draft.size_bytes for draft in blobs.drafts()) == 0
+
+
+def test_a_name_comes_to_disk_without_its_content(machine: Machine) -> None:
+    """Of a file that was linked or made and not synced itself, syncing its directory saves the name alone."""
+    place = Path(machine.store)
+    fd = files.written(machine.store, DATA)
+    files.link(fd, f"{place}/linked")
+    os.close(fd)
+    (place / "made").write_bytes(DATA)
+    files.sync_folder(machine.store)
+    machine.cut_power()
+    assert {path.name: path.stat().st_size for path in place.iterdir()} == {"linked": 0, "made": 0}
 
 
 def test_a_durable_record_survives_a_power_failure(machine: Machine) -> None:
