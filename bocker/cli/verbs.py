@@ -50,6 +50,9 @@ QUIET = Flag("quiet", "Print ids only", "q")
 FORMAT = Flag("format", "json: one object a line; table: aligned columns", value="FORMAT")
 NO_TRUNC = Flag("no-trunc", "Do not shorten anything")
 INTERACTIVE = Flag("interactive", "Pass standard input on to the program", "i")
+CHANGE = Flag("change", "Line of a Dockerfile that changes the configuration; more than once", "c", "INSTRUCTION")
+OUTPUT = Flag("output", "File to write, in place of standard output", "o", "FILE")
+NO_PROGRESS = Flag("quiet", "Show no progress", "q")
 PLATFORM = Flag("platform", "Platform, where there are several (linux/arm64)", value="OS/ARCHITECTURE")
 SURROUNDINGS = (
     Flag("env", "Set a variable; NAME alone takes yours; may be given more than once", "e", "NAME=VALUE"),
@@ -172,7 +175,72 @@ VERBS = (
         "Make an image from a container; an image that exists is replaced in one step",
         least=2,
         most=2,
-        examples=("bocker commit ps_42045 img_42002", "bocker commit ps_42045 debian:mine"),
+        flags=(
+            CHANGE,
+            Flag("message", "What was done, for the history", "m", "TEXT"),
+            Flag("author", "Who made the image", "a", "NAME"),
+        ),
+        examples=("bocker commit ps_42045 debian:mine", "bocker commit -c 'CMD [\"sh\"]' web img_42002"),
+    ),
+    Verb(
+        "tag",
+        "IMAGE NAME[:TAG]",
+        "Give an image one more name",
+        least=2,
+        most=2,
+        examples=("bocker tag img_42002 localhost:5000/app:1",),
+    ),
+    Verb(
+        "push",
+        "NAME[:TAG]",
+        "Send an image to a registry",
+        least=1,
+        most=1,
+        flags=(NO_PROGRESS,),
+        examples=("bocker push localhost:5000/app:1",),
+    ),
+    Verb(
+        "save",
+        "IMAGE...",
+        "Write images to an archive, for docker, podman and skopeo too",
+        least=1,
+        most=None,
+        flags=(OUTPUT, NO_PROGRESS),
+        examples=("bocker save -o app.tar app:1", "bocker save app:1 | gzip > app.tar.gz"),
+    ),
+    Verb(
+        "load",
+        "",
+        "Bring the images of an archive here, docker's or OCI's",
+        flags=(Flag("input", "File to read, in place of standard input", "i", "FILE"), PLATFORM, NO_PROGRESS),
+        examples=("bocker load -i app.tar", "zcat app.tar.gz | bocker load"),
+    ),
+    Verb(
+        "export",
+        "CONTAINER",
+        "Write all files of a container to an archive",
+        least=1,
+        most=1,
+        flags=(OUTPUT,),
+        examples=("bocker export -o root.tar web",),
+    ),
+    Verb(
+        "import",
+        "FILE|- [NAME:TAG]",
+        "Make an image from an archive of files",
+        least=1,
+        most=2,
+        flags=(CHANGE, Flag("message", "Where it is from, for the history", "m", "TEXT")),
+        examples=("bocker import root.tar app:1", "bocker export web | bocker import - app:1"),
+    ),
+    Verb(
+        "rmi",
+        "IMAGE...",
+        "Take names from images; an image goes with its last one",
+        least=1,
+        most=None,
+        flags=(Flag("force", "An image that has several names goes by its id", "f"),),
+        examples=("bocker rmi debian:12",),
     ),
     Verb(
         "rm",

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from bocker.core.errors import BockerError
 from bocker.kernel.archives import STANDARD_STREAM
+from bocker.kernel.errors import KernelError
 from bocker.registry.errors import one_line
 
 
@@ -55,3 +60,14 @@ class BlobGone(BockerError):
         )
         self.digest = digest
         self.image = image
+
+
+@contextmanager
+def nobody_reads() -> Iterator[None]:
+    """Turn the kernel's word for an archive that nobody reads any more (EPIPE) into Python's, which is no failure."""
+    try:
+        yield
+    except KernelError as error:
+        if error.errno == errno.EPIPE:
+            raise BrokenPipeError from error
+        raise

@@ -12,7 +12,7 @@ from bocker.engine.building import Recipe, frozen_of, new_image
 from bocker.engine.failures import Doing
 from bocker.engine.undo import UndoStack
 from bocker.images.changes import apply_changes
-from bocker.images.errors import BadArchive
+from bocker.images.errors import BadArchive, nobody_reads
 from bocker.kernel.archives import PLAIN, STANDARD_STREAM, Bounds
 from bocker.kernel.errors import AlreadyExists, Invalid, Missing, TooLarge, Unsupported
 
@@ -43,7 +43,8 @@ def export(kernel: Kernel, settings: Settings, container: str, path: str = STAND
         with kernel.records.lock(frozen.lstrip(".")), UndoStack() as undo:
             undo.push(store.delete_subvolume, kernel, frozen)
             _freeze(kernel, record.id, frozen)
-            kernel.archives.pack(f"{settings.store}/{frozen}", None, path, PLAIN)
+            with nobody_reads():
+                kernel.archives.pack(f"{settings.store}/{frozen}", None, path, PLAIN)
 
 
 def import_archive(kernel: Kernel, settings: Settings, request: ImportRequest) -> ImageId:
@@ -62,7 +63,8 @@ def import_archive(kernel: Kernel, settings: Settings, request: ImportRequest) -
 
 def _unpack(kernel: Kernel, target: str, request: ImportRequest) -> None:
     try:
-        kernel.archives.unpack(request.path, target, request.bounds)
+        path = STANDARD_INPUT if request.path == STANDARD_STREAM else request.path
+        kernel.archives.unpack(path, target, request.bounds)
     except Missing:
         raise BadArchive(request.path, "there is no such file") from None
     except TooLarge as error:

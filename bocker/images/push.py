@@ -12,6 +12,7 @@ from bocker.images.blobs import fetch_again
 from bocker.images.events import tell
 from bocker.images.seal import seal
 from bocker.images.sources import client_for
+from bocker.images.watch import Unwatched
 from bocker.registry.client import PUSH
 from bocker.registry.endpoints import endpoints
 from bocker.registry.names import parse_name
@@ -19,6 +20,7 @@ from bocker.registry.transfers import Transfers
 
 if TYPE_CHECKING:
     from bocker.core.ids import ImageId
+    from bocker.core.model import ImageContent
     from bocker.core.settings import Settings
     from bocker.images.seal import Sealed
     from bocker.images.sources import Remote
@@ -67,7 +69,6 @@ def push(kernel: Kernel, settings: Settings, request: PushRequest, watch: Watch)
             manifest = sealed.manifest
             digest = client.put_manifest(request.name.reference, manifest.data, manifest.media_type)
             _remember(kernel, image, f"{request.name.host}/{request.name.repository}@{digest}")
-        watch.say(f"{request.name.reference}: digest: {digest} size: {len(manifest.data)}")
         return Pushed(str(digest), len(manifest.data))
 
 
@@ -79,11 +80,13 @@ def _send_blobs(kernel: Kernel, client: Client, request: PushRequest, sealed: Se
     blobs = dict.fromkeys((*sealed.manifest.layers, sealed.manifest.config))
     with Transfers(client, kernel.blobs, kernel.records) as transfers:
         for blob in blobs:
-            watch.part(blob.digest.hexadecimal, words.WAITING, 0, blob.size_bytes)
-            _send(kernel, client, transfers, request, sealed, blob, watch)
+            told = watch if blob in sealed.manifest.layers else Unwatched()
+            told.part(blob.digest.hexadecimal, words.WAITING, 0, blob.size_bytes)
+            _send(kernel, client, transfers, request, sealed, blob, told)
         while transfers.is_busy:
             for event in transfers.step(WAIT_S):
-                tell(watch, event, words.PUSHING, words.PUSHED)
+                if event.digest != sealed.manifest.config.digest:
+                    tell(watch, event, words.PUSHING, words.PUSHED)
 
 
 def _send(
@@ -101,7 +104,7 @@ def _send(
         watch.part(digits, words.EXISTS)
         return
     location = None
-    for repository in _neighbours(request.name, sealed.content.digests):
+    for repository in _neighbours(kernel, request.name, sealed.content):
         location = client.mount(blob.digest, repository)
         if location is None:
             watch.part(digits, words.MOUNTED)
@@ -111,9 +114,10 @@ def _send(
     transfers.send(blob.digest, kernel.blobs.path(digits), blob.size_bytes, location)
 
 
-def _neighbours(name: ImageName, digests: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the other repositories of the same registry that have, or had, the image; the first one only is asked."""
-    known = (parse_name(digest) for digest in digests)
+def _neighbours(kernel: Kernel, name: ImageName, content: ImageContent) -> tuple[str, ...]:
+    """Return another repository of the same registry that has the image, or one that shares its base; none if none."""
+    related = [other for other in store.contents_in_use(kernel) if other.layers[:1] == content.layers[:1]]
+    known = (parse_name(digest) for other in (content, *related) for digest in other.digests)
     there = [other.repository for other in known if other.host == name.host and other.repository != name.repository]
     return tuple(dict.fromkeys(there))[:1]
 
