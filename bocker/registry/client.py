@@ -181,7 +181,7 @@ class Client:
         return refused(subject, self.endpoint.host, answer)
 
     def _address(self, path: str) -> str:
-        return f"{self.endpoint.url.rstrip('/')}/v2/{path}"
+        return f"{self.endpoint.url}/v2/{path}"
 
     def _called(self, reference: str) -> str:
         return f"{self.name}{'@' if ':' in reference else ':'}{reference}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bocker.core.errors import BockerError
@@ -615,6 +615,7 @@ def test_every_fault_at_every_request(name: str, times: int) -> None:
         assert all(succeeded)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(sorted(FAULTS)), st.integers(1, 20), st.integers(1, 4)), max_size=5))
 def test_any_row_of_faults(faults: list[tuple[str, int, int]]) -> None:
     world = World().prepare()
@@ -694,6 +695,18 @@ def test_five_failures_of_an_upload_are_the_end(world: World) -> None:
     with pytest.raises(errors.RegistryFailed):
         push(world, CONTENTS[0])
     assert [seen.method for seen in registry.seen].count("PUT") == 5
+
+
+def test_the_token_stays_when_an_upload_goes_to_another_host(world: World, server: Scripted) -> None:
+    cdn, data = Scripted(), CONTENTS[0]
+    world.serve(cdn, CDN)
+    who = Answer(401, (("WWW-Authenticate", "Basic realm=x"),))
+    server.on(f"POST /v2/{REPOSITORY}/blobs/uploads/", who, Answer(202, (("Location", f"{CDN}/u?sig=1"),)))
+    cdn.on("PUT /u", Answer(201))
+    push(world, data)
+    assert authorization(server.seen[-1])
+    assert [(request.body, authorization(request)) for request in cdn.seen] == [(data, "")]
+    assert cdn.asked() == [f"PUT /u?sig=1&digest=sha256%3A{digest_of(data).hexadecimal}"]
 
 
 def test_an_upload_that_is_refused(world: World) -> None:
