@@ -131,8 +131,8 @@ def test_it_does_not_outlive_who_asks(server: HttpServer, end: str) -> None:
 def test_who_else_has_the_pipe_does_not_keep_it_alive(server: HttpServer) -> None:
     """A child of who asks, that outlives him."""
     process = start(
-        server.address(HANGING),
-        "http.download(Request('GET', url), '/none/file', 5)",
+        server.serve("/page", PAGE),
+        "http.ask(Request('GET', url))",
         "print(helper(), flush=True)",
         "child = os.fork()",
         "if not child: time.sleep(60); os._exit(0)",
@@ -157,6 +157,22 @@ def test_a_cancelled_transfer_has_let_go_of_its_file(http: LinuxHttp, server: Ht
     size_bytes = os.path.getsize(tmp_path / "file")
     time.sleep(0.5)
     assert os.path.getsize(tmp_path / "file") == size_bytes
+
+
+def test_what_has_come_already_is_not_written_after_a_cancel(
+    http: LinuxHttp, server: HttpServer, tmp_path: Path
+) -> None:
+    """The kernel keeps megabytes of a fast server."""
+    size_bytes = 64 << 20
+    url = server.serve("/fast", Page(body=bytes(size_bytes)))
+    for number in range(3):
+        path = tmp_path / f"file{number}"
+        transfer = http.download(Request("GET", url), str(path), size_bytes)
+        wait_until(path.exists)
+        http.cancel(transfer)
+        had_bytes = os.path.getsize(path)
+        time.sleep(0.3)
+        assert os.path.getsize(path) == had_bytes
 
 
 def test_ctrl_c_is_for_who_asks(server: HttpServer) -> None:
