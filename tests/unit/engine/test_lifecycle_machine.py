@@ -22,27 +22,41 @@ TAGS = st.sampled_from([None, "app", "base", "db:1"])
 NAMES = st.sampled_from([None, "web", "db"])
 CODES = st.sampled_from([0, 1, 7, 255])
 NONSENSE = st.sampled_from(["..", ".", "img_", "ps_", "nothing", "5", ".*", "img_99", "ps_99999", ""])
+ENTRYPOINT = ("probe", "echo", "entered", ",")
+USERS = st.sampled_from(["", "7", "1000"])
+DIRECTORIES = st.sampled_from(["", "/srv/app", "tmp"])
 SUBNET_OF_FIVE = "10.0.0.0/29"
 ROOM = 5
 FIRST_LETTERS = "abcdefgh"
 
 
 @attrs.define
+class Configuration:
+    """What belongs to an image's content: the containers of it keep it, also when the image is another one."""
+
+    user: str = ""
+    directory: str = ""
+    has_entrypoint: bool = False
+
+
+@attrs.define
 class ImageModel:
-    """An image: its tags, and what the file `mark` in it says."""
+    """An image: its tags, what the file `mark` in it says, and how it is run."""
 
     tags: set[str]
     mark: bytes
+    said: Configuration = attrs.field(factory=Configuration)
 
 
 @attrs.define
 class ContainerModel:
-    """A container that has ended: how, its name, and what its file `mark` says."""
+    """A container that has ended: how, its name, what its file `mark` says, and its image's configuration."""
 
     state: str
     code: int | None
     name: str | None
     mark: bytes
+    said: Configuration
 
 
 class Life(RuleBasedStateMachine):
@@ -89,11 +103,11 @@ class Life(RuleBasedStateMachine):
         mark = self.next_mark()
         words = ("probe", "write", "/etc/mark", mark, ",", "echo", mark, ",", "exit", str(code))
         try:
-            seen = self.bench.run(*words, image=image, name=name, remove_on_exit=remove)
+            seen = self.bench.run(*words, image=image, name=name, remove_on_exit=remove, entrypoint=())
         except BockerError as error:
             return self.refused(error, image, name)
         assert (seen.code, seen.out) == (code, f"{mark}\n".encode())
-        return multiple() if remove else self.ended("exited", code, name, mark)
+        return multiple() if remove else self.ended("exited", code, name, mark, image)
 
     def refused(self, error: BockerError, image: str, name: str | None) -> object:
         """Check that a `run` was refused for the right reason."""
@@ -106,10 +120,35 @@ class Life(RuleBasedStateMachine):
             assert name in {one.name for one in self.containers.values()}
         return multiple()
 
-    def ended(self, state: str, code: int | None, name: str | None, mark: str) -> str:
+    def ended(self, state: str, code: int | None, name: str | None, mark: str, image: str) -> str:
         (container,) = set(self.bench.ps()) - set(self.containers)
-        self.containers[container] = ContainerModel(state, code, name, mark.encode())
+        self.containers[container] = ContainerModel(state, code, name, mark.encode(), self.images[image].said)
         return container
+
+    @rule(image=images_made, user=USERS, directory=DIRECTORIES, has_entrypoint=st.booleans())
+    def configure(self, image: str, user: str, directory: str, has_entrypoint: bool) -> None:
+        """An image that was pulled says how it is run."""
+        if image in self.images:
+            said = self.images[image].said
+            said.user, said.directory, said.has_entrypoint = user, directory, has_entrypoint
+            entrypoint = ENTRYPOINT if has_entrypoint else ()
+            self.bench.configure(image, user=user, working_directory=directory, entrypoint=entrypoint)
+
+    @rule(image=images_made)
+    def run_as_configured(self, image: str) -> None:
+        if image not in self.images or len(self.containers) >= ROOM:
+            return
+        said = self.images[image].said
+        words = ("ids", ",", "cwd") if said.has_entrypoint else ("probe", "ids", ",", "cwd")
+        lines = self.bench.run(*words, image=image, remove_on_exit=True).out.decode().splitlines()
+        assert lines[:-2] == (["entered"] if said.has_entrypoint else [])
+        assert lines[-2].split() == [said.user or "0"] * 3 + ["0"] * 3
+        assert lines[-1] == f"/{said.directory.strip('/')}"
+
+    @rule(container=containers_made)
+    def stop_what_has_ended(self, container: str) -> None:
+        missing = f"No container named '{container}' exists"
+        assert self.bench.stop(container) == [container if container in self.containers else missing]
 
     @rule(target=containers_made, image=images_made, name=NAMES)
     def run_and_kill_the_engine(self, image: str, name: str | None) -> object:
@@ -118,11 +157,11 @@ class Life(RuleBasedStateMachine):
         screen = Screen(lambda data: self.bench.world.kill_program(victim.kernel))
         words = ("probe", "write", "/etc/mark", mark, ",", "echo", "up", ",", "sleep", "60")
         try:
-            victim.run(*words, image=image, name=name, screen=screen)
+            victim.run(*words, image=image, name=name, screen=screen, entrypoint=())
         except BockerError as error:
             return self.refused(error, image, name)
         except Crashed:
-            return self.ended("dead", None, name, mark)
+            return self.ended("dead", None, name, mark, image)
         raise AssertionError("a killed engine returned")
 
     @rule(container=containers_made, tag=TAGS, target=images_made)
@@ -139,7 +178,7 @@ class Life(RuleBasedStateMachine):
         if owner is None:
             self.images[image] = ImageModel(set(), b"")
             self.give_tag(image, wanted)
-        self.images[image].mark = self.containers[container].mark
+        self.committed(container, image)
         return multiple() if replaced else image
 
     @rule(container=containers_made, image=images_made)
@@ -152,7 +191,12 @@ class Life(RuleBasedStateMachine):
                 self.bench.commit(container, image)
         else:
             assert self.bench.commit(container, image) == (image, True)
-            self.images[image].mark = self.containers[container].mark
+            self.committed(container, image)
+
+    def committed(self, container: str, image: str) -> None:
+        """Take over what a container is: its files, and a copy of the configuration it was run with."""
+        self.images[image].mark = self.containers[container].mark
+        self.images[image].said = attrs.evolve(self.containers[container].said)
 
     @rule(container=consumes(containers_made))
     def rm_container(self, container: str) -> None:
@@ -202,7 +246,7 @@ class Life(RuleBasedStateMachine):
             if what == "init":
                 self.images[victim.add_image()] = ImageModel(set(), b"")
             elif what == "run":
-                victim.run("true", image=image, remove_on_exit=True)
+                victim.run("true", image=image, remove_on_exit=True, entrypoint=())
             else:
                 victim.rm(image)
         except (BockerError, Crashed):

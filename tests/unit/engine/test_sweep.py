@@ -15,7 +15,7 @@ import attrs
 import pytest
 
 from bocker.core.errors import BockerError
-from bocker.engine import listing, removal, store
+from bocker.engine import listing, removal, stop, store
 from bocker.fakes import Crashed
 from bocker.fakes.faults import Call, CrashAt, Gate, Recorder, RefuseCall, faults_of
 from tests.unit.engine.bench import Bench, Screen, ready
@@ -90,6 +90,31 @@ def after_a_crash() -> Bench:
     return bench
 
 
+def with_configuration() -> Bench:
+    """Return a bench whose image `base` says all that an image can say."""
+    bench = with_container()
+    bench.write("img_42002", "etc/group", "root:x:0:\nstaff:x:50:root\n")
+    bench.configure(
+        "base",
+        entrypoint=("probe", "echo"),
+        command=("hi",),
+        environment=("PATH=/bin", "LANG=C"),
+        working_directory="/tmp",
+        user="root:staff",
+        volumes=("/tmp",),
+        stop_signal="INT",
+        labels=("a=b",),
+    )
+    return bench
+
+
+def with_orphan() -> Bench:
+    """Return a bench on which the engine of the container `live` was killed."""
+    bench = with_container()
+    crash(bench, lambda one: one.run("probe", "echo", "up", ",", "sleep", "9", name="live"), "processes.next_event")
+    return bench
+
+
 def crash(bench: Bench, act: Callable[[Bench], object], operation: str) -> None:
     """Let another program be killed before its first call of an operation."""
     victim = bench.in_another_terminal()
@@ -140,11 +165,13 @@ COMMANDS = [
     Command("run --rm", with_container, lambda bench: bench.run("probe", "echo", "hi", remove_on_exit=True), 38),
     Command("run --name", with_container, lambda bench: bench.run("probe", "echo", "hi", name="db"), 39),
     Command("run with leftovers", with_leftovers, lambda bench: bench.run("probe", "echo", "hi"), 66),
+    Command("run as its image says", with_configuration, lambda bench: bench.run(labels=("own=1",)), 36),
     Command("exec", with_container, while_it_runs(lambda bench: bench.execute("live", "probe", "echo", "hi")), 9),
     Command("commit", with_container, lambda bench: bench.commit("web", "app"), 27),
     Command("commit onto", with_two_images, lambda bench: bench.commit("web", "app"), 25),
     Command("rm container", with_container, lambda bench: removed(bench, "web"), 20, True),
     Command("rm image", with_two_images, lambda bench: removed(bench, "app"), 21, True),
+    Command("stop", with_orphan, lambda bench: stopped(bench, "live"), 12, True),
     Command("cleanup", after_a_crash, lambda bench: bench.cleanup(), 77, True),
 ]
 NAMES = [command.name for command in COMMANDS]
@@ -153,6 +180,13 @@ NAMES = [command.name for command in COMMANDS]
 def removed(bench: Bench, reference: str) -> None:
     """Remove one thing; raise what stopped it."""
     (one,) = removal.remove(bench.kernel, bench.settings, (reference,))
+    if one.error is not None:
+        raise one.error
+
+
+def stopped(bench: Bench, reference: str) -> None:
+    """Stop one container; raise what kept it."""
+    (one,) = stop.stop(bench.kernel, bench.settings, (reference,))
     if one.error is not None:
         raise one.error
 
