@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 import attrs
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bocker.fakes import access, mishaps, publishing
@@ -105,6 +105,7 @@ def manifest_of(config: str, *layers: str, **fields: object) -> bytes:
 # Blobs
 
 
+@settings(deadline=None)  # other work may hold it up
 @given(data=st.data(), blob=st.binary(max_size=200), single=st.booleans())
 def test_what_is_sent_in_any_pieces_comes_back_in_any(data: st.DataObject, blob: bytes, single: bool) -> None:
     client = Client(FakeRegistry(URL))
