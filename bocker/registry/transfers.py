@@ -250,14 +250,13 @@ class Transfers:
             self._begin(job, job.request or self._client.blob_request(job.digest))
 
     def _take_lock(self, job: _Job) -> bool:
-        """Become the only one who writes the draft, and look at what there is of it."""
+        """Become the only one who writes the draft; tell whether that worked."""
         lock = ExitStack()
         try:
             lock.enter_context(self._records.lock(f"blob_{job.draft}", wait=False))
         except Busy:
             return False
         job.lock = lock
-        job.furthest_bytes = self._draft_bytes(job)
         return True
 
     def _upload(self, job: _Job) -> None:

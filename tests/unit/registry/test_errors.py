@@ -16,6 +16,9 @@ def test_other_peoples_text_stays_on_one_line_and_drives_no_terminal(subject: st
         errors.NoSuchPlatform(subject, reason, (subject, reason)),
         errors.RegistryError(subject, 500, reason, reason),
         errors.HelperFailed(subject, reason),
+        errors.Unreached(subject, reason),
+        errors.Distrusted(subject, reason),
+        errors.WrongDigest(subject, reason, reason),
     ]
     for error in made:
         assert error.message.isprintable()

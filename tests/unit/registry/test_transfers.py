@@ -270,6 +270,22 @@ def test_the_next_one_is_under_way_when_one_is_told_of(world: World, server: Scr
         assert len(world.state.transfers) == 1
 
 
+def test_a_step_ends_as_soon_as_something_happened_or_is_due(world: World, server: Scripted) -> None:
+    there, data = CONTENTS[1], CONTENTS[0]
+    server.on(f"GET {path_of(data)}", Answer(503), Answer(200, (), data))
+    client = a_client(world)
+    kernel, before_ns = world.kernels[-1], world.state.clock_ns
+    kernel.blobs.add(digest_of(there).hexadecimal, there)
+    with transfers_of(client, kernel) as transfers:
+        transfers.start(descriptor(data))
+        assert [type(event) for event in transfers.step(60)] == [Retrying]
+        transfers.start(descriptor(there))
+        assert done(list(transfers.step(60))) == {digest_of(there): True}
+        assert (world.state.clock_ns - before_ns) // SECOND_NS == 0
+        assert run(transfers, 60) == [Done(digest_of(data))]
+        assert (world.state.clock_ns - before_ns) // SECOND_NS == 1
+
+
 def test_a_step_takes_no_longer_than_it_is_told(world: World, server: Scripted) -> None:
     server.on(f"GET {path_of(CONTENTS[0])}", Answer(503))
     client = a_client(world)
