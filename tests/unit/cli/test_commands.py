@@ -163,6 +163,61 @@ def test_U8_an_image_without_a_command_of_its_own_needs_one(bocker, image):
     assert "bocker run IMAGE COMMAND" in err
 
 
+def test_what_is_typed_stands_over_the_image(bocker, image, tmp_path):
+    (tmp_path / "env").write_text("# remark\n  FILE=1\nMINE\nNONE\nTWICE=file\n")
+    environ = {"MINE": "my own", "TERM": "dumb"}
+    flags = ("-e", "TWICE=1", "-e", "TWICE=2", "-e", "MINE", "--env-file", str(tmp_path / "env"))
+    place = ("-w", "/srv", "-u", "7:8", "--hostname", "db", "--entrypoint", "/bin/probe")
+    code, out, err = bocker("run", "--rm", *flags, *place, image, "env", ",", "ids", ",", "cwd", environ=environ)
+    assert (code, err) == (0, "")
+    assert {"FILE=1", "MINE=my own", "TWICE=2", "HOME=/", "HOSTNAME=db"} <= set(out.splitlines())
+    assert out.splitlines()[-2:] == ["7 7 7 8 8 8 ", "/srv"]
+    assert "NONE" not in out
+
+
+def test_labels_and_the_stop_signal_are_kept(bocker, image, world):
+    bocker("run", "-l", "a=b=c", "--label", "alone", "--stop-signal", "INT", image, "/bin/true")
+    found = json.loads(world.read_file("/var/bocker/.meta/containers/ps_42002"))
+    assert (found["labels"], found["stop_signal"]) == (["a=b=c", "alone="], "INT")
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (("-e", "=x"), "=x"),
+        (("-w", "srv"), "srv"),
+        (("--stop-signal", "NOPE"), "NOPE"),
+        (("--hostname", "a b"), "a b"),
+        (("-l", "=x"), "=x"),
+        (("--env-file", "/none"), "/none"),
+        (("-u", "nobody"), "nobody"),
+    ],
+)
+def test_run_names_what_it_can_not_do_with_125(bocker, image, flags, word):
+    code, out, err = bocker("run", *flags, image, "/bin/true")
+    assert (code, out, err.count("\n")) == (125, "", 1)
+    assert f"'{word}'" in err
+    assert bocker("ps", "-q")[1] == ""
+
+
+@pytest.mark.parametrize("line", ["A B=1", "=1", "\t=1"])
+def test_a_line_of_a_file_that_is_no_variable_is_named(bocker, image, tmp_path, line):
+    (tmp_path / "env").write_text(f"GOOD=1\n{line}\n")
+    code, out, err = bocker("run", "--env-file", str(tmp_path / "env"), image, "/bin/true")
+    assert (code, out) == (125, "")
+    assert "in line 2 of" in err
+
+
+def test_stop_prints_what_was_typed_and_goes_on_after_one_that_is_not_there(bocker, image):
+    bocker("run", "--name", "web", image, "/bin/true")
+    assert bocker("stop", "web", "ps_42002") == (0, "web\nps_42002\n", "")
+    assert bocker("stop", "nobody", "web") == (1, "web\n", "No container named 'nobody' exists\n")
+    assert bocker("stop")[0] == 2
+    for flags in (("-t", "x"), ("-t", "-2"), ("-t", ""), ("-s", "NOPE")):
+        assert bocker("stop", *flags, "web")[0] == 2
+    assert bocker("stop", "-t", "-1", "-s", "KILL", "web")[0] == 0
+
+
 def test_limits_come_from_flags_over_settings(bocker, image, world):
     bocker("run", "--name", "one", image, "/bin/true", environ={"BOCKER_MEM_LIMIT": "64", "BOCKER_CPU_SHARE": "100"})
     bocker("run", "-m", "32m", "-c", "7", "--pids-limit", "9", "--cpus", "0.5", "--name", "two", image, "/bin/true")

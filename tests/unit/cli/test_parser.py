@@ -38,6 +38,12 @@ def test_a_value_is_written_in_any_of_dockers_ways(words):
     assert arguments.words == ("web",)
 
 
+def test_a_value_may_be_given_again_and_all_are_kept_in_their_order():
+    arguments = parse_arguments(RUN, ("-e", "A=1", "--env=B", "-eA=2", "img_42002", "-e", "C"))
+    assert arguments.values == {"env": ("A=1", "B", "A=2")}
+    assert arguments.words == ("img_42002", "-e", "C")
+
+
 def test_switches_may_be_bundled():
     assert parse_arguments(LOGS, ("-ft", "web")).switches == {"follow", "timestamps"}
 
