@@ -121,7 +121,8 @@ class Target:
 
     def __init__(self, archive: str, compression: str) -> None:
         self._compressor = _deflater() if compression == GZIP else None
-        self._digest, self._stream_digest = hashlib.sha256(), hashlib.sha256()
+        self._stream_digest = hashlib.sha256()
+        self._digest = hashlib.sha256() if self._compressor is not None else None  # a plain file is its stream
         self._held: list[bytes] = []
         self._held_bytes = self.size_bytes = self.stream_bytes = 0
         self._fd = _STANDARD_OUTPUT if archive == STANDARD_STREAM else _replaced(archive)
@@ -151,7 +152,8 @@ class Target:
         self._write(chunk if self._compressor is None else self._compressor.compress(chunk))
 
     def _write(self, data: bytes) -> None:
-        self._digest.update(data)
+        if self._digest is not None:
+            self._digest.update(data)
         self.size_bytes += len(data)
         left = memoryview(data)
         while left:
@@ -162,9 +164,8 @@ class Target:
         self._pass_on()
         if self._compressor is not None:
             self._write(self._compressor.flush())
-        return Packed(
-            self._digest.hexdigest(), self.size_bytes, self._stream_digest.hexdigest(), self.stream_bytes, entries
-        )
+        digest = self._digest or self._stream_digest
+        return Packed(digest.hexdigest(), self.size_bytes, self._stream_digest.hexdigest(), self.stream_bytes, entries)
 
 
 def _deflater() -> Any:

@@ -21,7 +21,7 @@ import pytest
 from bocker.core.settings import Settings
 from bocker.kernel.archives import GZIP, PLAIN, Bounds, Packed
 from bocker.kernel.errors import Invalid
-from bocker.linux import LinuxKernel, difference
+from bocker.linux import LinuxKernel, btrfs_search, difference, pack
 from bocker.linux.storage import LinuxStorage
 from tests.system.fresh_world import fresh_world
 from tests.system.trees import Attributes, allocated, attributes, fill
@@ -260,6 +260,26 @@ def test_only_what_was_changed_is_in_the_layer(store: Store) -> None:
     assert store.members("tree", "base") == ["two", "two/.wh.4", "two/inner/3", "two/new"]
     store.derive("base", "same", lambda root: (root / "one/1").read_bytes())
     assert store.members("same", "base") == []
+
+
+def test_an_access_time_writes_an_inode_and_no_extent(store: Store) -> None:
+    """And the search gives the whole block: the inodes beside it, which nobody touched, as well."""
+
+    def make(root: Path) -> None:
+        for name in ("read", "beside"):
+            (root / name).write_bytes(b"x" * 5000)
+            os.utime(root / name, ns=(1, MOMENT_NS))
+
+    store.base(make)
+    store.derive("base", "tree", lambda root: (root / "read").read_bytes())
+    with pack.Snapshot(f"{store.path}/base") as base, pack.Snapshot(f"{store.path}/tree") as tree:
+        found = btrfs_search.items(tree.fd, (btrfs_search.INODE,), since=base.taken_at)
+        written = {number: difference.Inode(item).written_in > base.taken_at for number, _, _, item in found}
+        extents = list(btrfs_search.items(tree.fd, (btrfs_search.EXTENT_DATA,), since=base.taken_at))
+        assert written[(store.path / "tree/read").stat().st_ino]
+        assert not written[(store.path / "tree/beside").stat().st_ino]
+        assert extents
+        assert btrfs_search.allocated_bytes(tree.fd, base.taken_at) == 0
 
 
 def test_content_that_was_changed_behind_the_times_is_found(store: Store) -> None:
