@@ -92,7 +92,7 @@ class Distrusted(BockerError):
         super().__init__(
             f"The registry {one_line(host)} can not be trusted: {one_line(reason) or 'its certificate is not valid'}",
             "name a file with the certificate of its authority in REQUESTS_CA_BUNDLE, "
-            "or the host among the plain-http registries of the settings",
+            "or the host in BOCKER_PLAIN_HTTP if it speaks plain http",
         )
         self.host = host
         self.reason = reason

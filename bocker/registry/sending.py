@@ -167,5 +167,5 @@ def _asked_s(error: BockerError) -> int | None:
 
 def _hint(error: KernelError, url: str) -> str:
     if error.errno_name == "EPROTO" and url.startswith("https:"):
-        return "if it speaks plain http, name it among the plain-http registries of the settings"
+        return "if it speaks plain http, name it in BOCKER_PLAIN_HTTP, or as plain-http in the settings"
     return "check the name, the network, and HTTPS_PROXY if there is a proxy"

@@ -157,7 +157,7 @@ def test_a_registry_that_speaks_plain_http_is_named(
         client = client_of(blobs, registry.url.replace("http", "https"))
         with pytest.raises((errors.Unreached, errors.Distrusted)) as caught:
             client.check()
-        assert "plain-http" in (caught.value.hint or "")
+        assert "BOCKER_PLAIN_HTTP" in (caught.value.hint or "")
     with pytest.raises(errors.Unreached, match="connection refused"):
         client_of(blobs, registry.url).check()
 
