@@ -62,6 +62,8 @@ def cleanup(kernel: Kernel, settings: Settings) -> tuple[str, ...]:
         sweep.links()
         for image in _images_seen(kernel):
             sweep.locked(image, sweep.image, image)
+        for name in _frozen_seen(kernel):
+            sweep.locked(name.lstrip("."), sweep.frozen, name)
         sweep.attempt(sweep.contents)
         sweep.attempt(sweep.layers)
         sweep.attempt(sweep.tags)
@@ -86,6 +88,12 @@ def _images_seen(kernel: Kernel) -> tuple[ImageId, ...]:
     """Return every image's id that a record or something half done has, ascending."""
     asides = (name[1:].rpartition(".")[0] for name in kernel.storage.names() if name.startswith(".img_"))
     return store.ids_among({*kernel.records.list(store.IMAGES), *asides}, ImageId)
+
+
+def _frozen_seen(kernel: Kernel) -> tuple[str, ...]:
+    """Return the snapshots that archives of containers are written from; each has a lock of its own name."""
+    names = (name for name in kernel.storage.names() if name.startswith(".ps_"))
+    return tuple(name for name in names if name == frozen_of(name[1:].partition(".")[0]))
 
 
 def _group_names(kernel: Kernel) -> tuple[str, ...]:
@@ -221,6 +229,10 @@ class _Sweep:
         store.delete_subvolume(self.kernel, aside)
         self.lines.append(f"Removed: {aside}")
         harmless(store.forget_content, self.kernel, uuid)
+
+    def frozen(self, name: str) -> None:
+        """Remove the snapshot of an export that did not come to its end."""
+        self._removed(lambda frozen: store.delete_subvolume(self.kernel, frozen), name, name)
 
     def layers(self) -> None:
         """Remove the layers that a pull unpacked which did not come to its end."""

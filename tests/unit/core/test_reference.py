@@ -40,7 +40,9 @@ def test_a_name_can_be_a_path_component(word: str) -> None:
     [
         ("centos", "centos:latest"),
         ("centos:7", "centos:7"),
-        ("library/debian:12-slim", "library/debian:12-slim"),
+        ("library/debian:12-slim", "debian:12-slim"),
+        ("docker.io/library/debian:12", "debian:12"),
+        ("docker.io/somebody/tool", "somebody/tool:latest"),
         ("localhost:5000/a/b", "localhost:5000/a/b:latest"),
         ("localhost:5000/a:v1.0", "localhost:5000/a:v1.0"),
     ],

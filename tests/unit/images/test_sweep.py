@@ -13,10 +13,13 @@ import pytest
 from bocker.core.errors import BockerError
 from bocker.fakes import Crashed
 from bocker.fakes.faults import Gate, faults_of
+from bocker.images.flat import ImportRequest, export, import_archive
+from bocker.images.load import LoadRequest, load
 from bocker.images.prune import Sought, prune
+from bocker.images.save import SaveRequest, save
 from tests.unit.engine.bench import Bench
 from tests.unit.engine.test_sweep import Command, Sweep, is_a_lie, told
-from tests.unit.images.bench import BASE, HOST, MIDDLE, ImageBench, three_layers
+from tests.unit.images.bench import BASE, HOST, LINUX, MIDDLE, Diary, ImageBench, three_layers
 
 PRUNE = "prune"  # several things may go, so some of them may have gone
 DOWNLOADS = (".meta/blobs", ".meta/drafts", "transfer ")
@@ -101,6 +104,54 @@ def pruned(bench: ImageBench) -> None:
         raise found.errors[0]
 
 
+OUT = "/out.tar"
+
+
+def with_commit() -> ImageBench:
+    """Return a bench with an image that was committed, and not pushed yet."""
+    bench = with_image()
+    bench.run("probe", "write", "/own", "x", image=f"{HOST}/app:1", name="web")
+    bench.commit("web", f"{HOST}/mine:1")
+    bench.world.settle()
+    return bench
+
+
+def with_archive() -> ImageBench:
+    """Return a bench with an archive of two images, one of which it has not."""
+    bench = with_commit()
+    saved(bench)
+    bench.rm(f"{HOST}/mine:1")
+    return bench
+
+
+def saved(bench: ImageBench) -> None:
+    """`bocker save` of two images."""
+    request = SaveRequest((f"{HOST}/mine:1", f"{HOST}/app:1"), LINUX, bench.remote, OUT)
+    save(bench.kernel, bench.settings, request, Diary())
+
+
+def loaded(bench: ImageBench) -> object:
+    """`bocker load`."""
+    return load(bench.kernel, bench.settings, LoadRequest(OUT, LINUX), Diary())
+
+
+def exported(bench: ImageBench) -> None:
+    """`bocker export`."""
+    export(bench.kernel, bench.settings, "web", OUT)
+
+
+def imported(bench: ImageBench) -> object:
+    """`bocker import` of what was exported."""
+    return import_archive(bench.kernel, bench.settings, ImportRequest(OUT, "flat:1"))
+
+
+def with_export() -> ImageBench:
+    """Return a bench with an archive of a container's files."""
+    bench = with_commit()
+    exported(bench)
+    return bench
+
+
 COMMANDS = [
     Command("pull", with_registry, pulled, 0),
     Command("pull one layer more", with_base_here, pulled, 0),
@@ -109,6 +160,11 @@ COMMANDS = [
     Command("tag what has one", with_image, on(lambda bench: bench.tag("img_42002", f"{HOST}/app:1")), 0),
     Command("rmi of a tag", with_two_tags, on(lambda bench: untagged(bench, "second:2")), 0, True),
     Command("rmi of the last tag", with_image, on(lambda bench: untagged(bench, f"{HOST}/app:1")), 0, True),
+    Command("push", with_commit, on(lambda bench: bench.push(f"{HOST}/mine:1", "mine:1")), 0, True),
+    Command("save", with_commit, on(saved), 0, True),
+    Command("load", with_archive, on(loaded), 0, True),
+    Command("export", with_commit, on(exported), 0),
+    Command("import", with_export, on(imported), 0),
     Command(PRUNE, with_image, on(pruned), 0, True),
 ]
 
