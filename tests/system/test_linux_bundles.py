@@ -111,7 +111,7 @@ def test_what_gnu_tar_writes_is_laid_out(place: Path, kind: str, compression: st
         assert (place / "blobs" / members["holes"].digest).stat().st_blocks * 512 < 1 << 20
 
 
-@hypothesis_settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(NAMES, st.binary(max_size=2000)), max_size=6))
 def test_what_is_bundled_is_laid_out_with_the_same_digests(place: Path, members: list[tuple[str, bytes]]) -> None:
     LinuxArchives().bundle(tuple(members), f"{place}/archive")
@@ -246,13 +246,16 @@ def test_no_descriptor_is_left_open(place: Path) -> None:
     assert os.listdir("/proc/self/fd") == before
 
 
-def test_what_is_laid_out_survives_a_power_failure(tmp_path: Path) -> None:
+def test_what_is_laid_out_or_bundled_survives_a_power_failure(tmp_path: Path) -> None:
     machine = Machine(str(tmp_path))
     try:
         archive = Path(machine.store) / "archive"
         archive.write_bytes(layers.archive(layers.file(b"a", CONTENT), layers.file(b"b", b"small")))
         spill(archive, Path(machine.store) / "blobs")
+        LinuxArchives().bundle((("a", CONTENT),), f"{machine.store}/bundle")
+        files.sync_folder(machine.store)
         machine.cut_power()
+        assert spill(Path(machine.store) / "bundle", Path(machine.store) / "again")[0].digest == DIGEST
         found = {path.name: path.read_bytes() for path in (Path(machine.store) / "blobs").iterdir()}
         assert found == {DIGEST: CONTENT, hashlib.sha256(b"small").hexdigest(): b"small"}
     finally:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import hashlib
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bocker.fakes import World
@@ -10,6 +10,7 @@ from bocker.kernel.archives import Bounds, Member
 from tests.unit.core.test_tarmembers import NAMES
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(NAMES, st.binary(max_size=2000)), max_size=6))
 def test_what_is_bundled_is_laid_out_with_the_same_digests(members: list[tuple[str, bytes]]) -> None:
     kernel = World().prepare().kernel()
