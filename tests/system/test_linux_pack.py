@@ -97,8 +97,13 @@ class Program:
                 continue
 
     def path(self) -> str:
-        names = [self.seed.choice(NAMES) for _ in range(self.seed.choice((1, 1, 2, 2, 3)))]
-        return "/".join((f"{self.root}", *names))
+        """Return a path; never through a link, as these lead out of the tree."""
+        path = f"{self.root}"
+        for _ in range(self.seed.choice((1, 1, 2, 2, 3))):
+            if os.path.islink(path):
+                raise OSError(errno.ELOOP, path)
+            path += f"/{self.seed.choice(NAMES)}"
+        return path
 
     def some(self, *kinds: Callable[[int], bool], top: bool = False) -> str:
         """Return a path that exists, or the top itself."""
@@ -185,7 +190,7 @@ class Program:
         os.link(self.some(stat.S_ISREG, stat.S_ISLNK, stat.S_ISFIFO), self.path(), follow_symlinks=False)
 
     def symlink(self) -> None:
-        os.symlink(self.seed.choice(("a", "/", "../../..", "t" * 200)), self.path())
+        os.symlink(self.seed.choice(("a", "/nowhere", "../nowhere", "t" * 200)), self.path())
 
     def unlink(self) -> None:
         os.unlink(self.some())
