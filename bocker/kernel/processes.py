@@ -71,8 +71,8 @@ class Processes(ABC):
     def release(self, process: Process) -> tuple[str, ...]:
         """Let the child go on until its program runs.
 
-        Return the mount points that had to be made in the root file system because the image has
-        none, as paths inside it; the directories above them that had to be made come before them.
+        Return the mount points and the plan's directories that had to be made in the root file system
+        because the image has none, as paths inside it; those above them that had to be made come before them.
         Raise StepFailed with the step and the errno that the child met; the child is reaped then,
         and the network of a container is gone or going.
         """

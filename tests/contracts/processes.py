@@ -135,7 +135,7 @@ NO_USERS = [
     ("9" * 30, errno.ERANGE),
     ("\u0661", errno.ENOENT),
 ]
-ODD_FILES = ["nothing", "directory", "fifo", "device", "nowhere", "itself", "outside", "too long"]
+ODD_FILES = ["nothing", "directory", "fifo", "device", "nowhere", "itself", "outside", "too long", "mounted"]
 
 
 class ProcessesContract:
@@ -423,10 +423,12 @@ class ProcessesContract:
         self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab, kind: str
     ) -> None:
         """Whatever is in their place has no users and keeps nobody waiting; a number needs none."""
-        spec = containers.spec(*SLEEPER)
+        entry = b"web:x:1000:1001:::\n"
+        mounted = tuple(File(f"/etc/{name}", entry) for name in ("passwd", "group")) if kind == "mounted" else ()
+        spec = containers.spec(*SLEEPER, files=mounted)
         root = f"{settings.store}/{spec.name}"
         lab.fill(f"{root}/odd")
-        lab.write_file(f"{lab.directory}/outside", b"web:x:1000:1001:::\n")
+        lab.write_file(f"{lab.directory}/outside", entry)
         targets = {"fifo": "/odd/fifo", "device": "/odd/null", "nowhere": "/none"}
         targets |= {"outside": f"{lab.directory}/outside", "directory": "/odd/below"}
         for name in ("passwd", "group"):
@@ -434,8 +436,8 @@ class ProcessesContract:
             if lab.exists(path):
                 kernel.host.delete(path)
             if kind == "too long":
-                lab.write_file(path, b"web:x:1000:1001:::\n" + b"#" * plan.USER_FILE_BYTES)
-            elif kind != "nothing":
+                lab.write_file(path, entry + b"#" * plan.USER_FILE_BYTES)
+            elif kind not in {"nothing", "mounted"}:
                 lab.make_link(path, targets.get(kind, name))
         first = containers.create(spec)
         kernel.processes.release(first)
