@@ -10,8 +10,12 @@ done
 [ -n "$missing" ] || exit 0
 
 echo "Installing Debian packages:$missing"
-case " $missing " in # the tests start it themselves; nothing shall serve on all addresses because of them
-    *" docker-registry "*) mkdir -p /etc/systemd/system; ln -sfn /dev/null /etc/systemd/system/docker-registry.service ;;
+case " $missing " in # the tests start these themselves; nothing shall serve on this host because of them
+    *" docker-registry "* | *" docker.io "*)
+        mkdir -p /etc/systemd/system
+        for unit in docker-registry.service docker.service docker.socket containerd.service; do
+            [ -e "/lib/systemd/system/$unit" ] || ln -sfn /dev/null "/etc/systemd/system/$unit"
+        done ;;
 esac
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

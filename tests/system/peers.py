@@ -12,12 +12,14 @@ import shutil
 import subprocess
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-PROGRAMS = ("skopeo", "umoci", "buildah", "podman", "docker-registry", "crun", "mmdebstrap")
-PACKAGES = ("skopeo", "umoci", "buildah", "podman", "docker-registry", "crun")  # of Debian 12
+PROGRAMS = ("skopeo", "umoci", "buildah", "podman", "docker-registry", "crun", "dockerd", "docker", "mmdebstrap")
+PACKAGES = ("skopeo", "umoci", "buildah", "podman", "docker-registry", "crun", "docker.io")  # of Debian 12
 ADDRESS = "127.0.0.1:5000"
 CACHES = "/var/lib/containers"
 TIMEOUT_S = 600
@@ -107,9 +109,17 @@ class Peers:
         self.copy(source, f"docker://{ADDRESS}/{name}", *(options or ("--preserve-digests",)))
         return f"{ADDRESS}/{name}"
 
-    def inspect(self, reference: str) -> dict[str, Any]:
-        """Return what skopeo reads of an image in a registry."""
-        return dict(json.loads(self.skopeo("inspect", f"docker://{reference}")))
+    def digest(self, reference: str) -> str:
+        """Return the digest by which a registry knows an image."""
+        return self.skopeo("inspect", "--format", "{{.Digest}}", f"docker://{reference}").strip()
+
+    def manifest(self, reference: str) -> str:
+        """Return an image's manifest, byte for byte."""
+        return self.skopeo("inspect", "--raw", f"docker://{reference}")
+
+    def configuration(self, reference: str) -> dict[str, Any]:
+        """Return an image's configuration."""
+        return dict(json.loads(self.skopeo("inspect", "--config", "--raw", f"docker://{reference}")))
 
     def podman_tree(self, reference: str, *options: str) -> Path:
         """Pull an image with podman, and return where its tree is mounted."""
@@ -129,16 +139,20 @@ class Peers:
 
     def umoci_tree(self, reference: str) -> Path:
         """Fetch an image with skopeo, unpack it with umoci, and return where its tree is."""
+        self._clear()
         self.copy(f"docker://{reference}", f"oci:{self.directory}/for-umoci:1")
         self.umoci("unpack", "--image", f"{self.directory}/for-umoci:1", self.directory / "by-umoci")
         return self.directory / "by-umoci/rootfs"
 
     def forget(self) -> None:
         """Take everything out of podman's store, and what umoci unpacked."""
-        for name in ("for-umoci", "by-umoci"):
-            shutil.rmtree(self.directory / name, ignore_errors=True)
+        self._clear()
         self.podman("image", "unmount", "--all", "--force")
         self.podman("rmi", "--all", "--force")
+
+    def _clear(self) -> None:
+        for name in ("for-umoci", "by-umoci"):
+            shutil.rmtree(self.directory / name, ignore_errors=True)
 
     def _configure(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -186,6 +200,65 @@ class Peers:
         with open("/proc/self/mountinfo", encoding="utf-8") as file:
             points = [line.split()[4] for line in file]
         return [point for point in points if point.startswith(places)]
+
+
+class Docker:
+    """A docker daemon with everything of its own, without a network; its images lie in overlays."""
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        self._daemon: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.directory.mkdir(parents=True)
+        (self.directory / "settings").write_text("{}")
+        with open(self.directory / "log", "wb") as log:
+            self._daemon = subprocess.Popen(["dockerd", *self._words()], stdout=log, stderr=log)
+        deadline = time.monotonic() + PATIENCE_S
+        while self._run("version").returncode != 0:
+            if time.monotonic() > deadline or self._daemon.poll() is not None:
+                raise RuntimeError(f"dockerd: {(self.directory / 'log').read_text()}")
+            time.sleep(0.05)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._daemon is not None:
+            self._daemon.terminate()
+            self._daemon.wait()
+
+    def __call__(self, *words: str | Path) -> str:
+        """Run a command of the client; return what it prints."""
+        done = self._run(*words)
+        if done.returncode != 0:
+            raise RuntimeError(f"docker {' '.join(map(str, words))}: exit code {done.returncode}: {done.stderr}")
+        return done.stdout
+
+    @contextmanager
+    def tree(self, reference: str) -> Iterator[Path]:
+        """Show the tree of an image that is there."""
+        layers = json.loads(self("image", "inspect", "--format", "{{json .GraphDriver.Data}}", reference))
+        below = ":".join(layers[name] for name in ("UpperDir", "LowerDir") if name in layers)
+        empty = self.directory / "empty"
+        place = self.directory / "tree"
+        for path in (empty, place):
+            path.mkdir(exist_ok=True)
+        subprocess.run(["mount", "-t", "overlay", "-o", f"ro,lowerdir={below}:{empty}", "tree", place], check=True)
+        try:
+            yield place
+        finally:
+            subprocess.run(["umount", place], check=True)
+
+    def _run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        command = ["docker", "--host", f"unix://{self.directory}/socket", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
+
+    def _words(self) -> Iterator[str]:
+        yield from ("--host", f"unix://{self.directory}/socket", "--config-file", f"{self.directory}/settings")
+        yield from ("--data-root", f"{self.directory}/data", "--exec-root", f"{self.directory}/run")
+        yield from ("--pidfile", f"{self.directory}/pid", "--storage-driver", "overlay2")
+        yield from ("--bridge", "none", "--iptables=false", "--ip-forward=false")
 
 
 def missing() -> list[str]:

@@ -79,6 +79,8 @@ def first_tree(root: Path) -> None:
         (root / name / "file").write_text(name)
         (root / name / "inner").mkdir()
         (root / name / "inner/file").write_text(f"{name}, below")
+    (root / "bin").mkdir()
+    shutil.copy("/bin/busybox", root / "bin/busybox")
     (root / "to_directory").write_text("a file first")
     (root / "link_to_directory").symlink_to("stays")
     (root / "link_to_file").symlink_to("/stays/file")
@@ -132,6 +134,33 @@ def third_tree(root: Path) -> None:
     (deep / "link").symlink_to("/".join([LONG] * 12))
     os.link(deep / LONG, root / "short")
     settle(root)
+
+
+def changed_tree(root: Path) -> None:
+    """Change what comes of the other trees in every way that a layer has to tell."""
+    shutil.rmtree(root / "setgid")
+    (root / "setgid").write_text("a file now")
+    shutil.rmtree(root / "to_file")
+    (root / "to_file").symlink_to("renamed")
+    shutil.rmtree(root / "opaque")
+    (root / "opaque").mkdir()
+    (root / "opaque/another").write_text("and no file")
+    (root / "stays").rename(root / "renamed")
+    os.link(root / "many names", root / "renamed/one more name")
+    (root / "renamed/name 0").unlink()
+    os.chmod(root / "renamed/inner", 0o2711)
+    os.chown(root / "ping", 5, 6)
+    os.setxattr(root / "ping", "security.capability", trees.CAPABILITY)
+    os.setxattr(root / "ping", "user.new", b"\0value")
+    os.removexattr(root / "attributes", "user.directory")
+    os.utime(root / "absolute", ns=(0, -5_000_000_001), follow_symlinks=False)
+    os.truncate(root / "sparse", 5 << 10)
+    os.mkfifo(root / "new fifo")
+    os.mknod(root / "new node", 0o600 | stat.S_IFBLK, os.makedev(7, 3))
+    (root / "tab\tand\nnew line").write_text("")
+    (root / LONG / LONG / "new").write_text("among long names")
+    with open(os.fsencode(root) + b"/\xfe", "wb") as file:
+        file.write(b"not UTF-8 either")
 
 
 def same_tree(root: Path) -> None:
@@ -318,6 +347,12 @@ def _time_of_nobody(difference: Difference) -> bool:
     return difference.name == b"" and difference.field == "modified_ns" and difference.theirs == 0
 
 
+def _kept_with_directory(difference: Difference) -> bool:
+    """A directory's new entry takes the attributes away that it does not have; podman and docker leave them there."""
+    wanted = (difference.name, difference.field) == (b"/attributes", "xattrs")
+    return wanted and difference.ours == () and difference.theirs == (("user.directory", b"of a directory"),)
+
+
 def _untold_root(difference: Difference) -> bool:
     """A root that no layer has an entry for is 0755, what `mkdir` makes; podman's is 0555."""
     return difference == (b"", "mode", stat.S_IFDIR | 0o755, stat.S_IFDIR | 0o555)
@@ -338,6 +373,7 @@ def _kept_from_kernel(difference: Difference) -> bool:
 MEANT = {
     "untold time": _untold_time,
     "untold root": _untold_root,
+    "kept with a directory": _kept_with_directory,
     "time of nobody": _time_of_nobody,
     "link's header": _links_header,
     "kept from the kernel": _kept_from_kernel,
