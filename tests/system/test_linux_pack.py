@@ -111,7 +111,9 @@ class Program:
         for folder, folders, files in os.walk(self.root):
             found += [f"{folder}/{name}" for name in (*folders, *files)]
         wanted = [path for path in found if not kinds or any(kind(os.lstat(path).st_mode) for kind in kinds)]
-        return self.seed.choice(sorted(wanted)) if wanted else self.path()
+        if not wanted:
+            raise OSError(errno.ENOENT, "nothing of this kind")
+        return self.seed.choice(sorted(wanted))
 
     def write(self) -> None:
         with open(self.path(), self.seed.choice(("wb", "ab", "r+b")), opener=no_link) as file:
