@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     KernelFactory = Callable[[Settings], Kernel]
 
-INTERRUPTED = 130
+SIGNALLED = 128
+SIGINT = 2
 NOBODY_READS = 141  # what a shell shows for a program that SIGPIPE ended
 
 
@@ -189,7 +190,7 @@ def _report(error: BaseException, verb: Verb | None) -> int:
     if isinstance(error, BrokenPipeError):
         return NOBODY_READS
     if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED
+        return SIGNALLED + getattr(error, "number", SIGINT)
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else failed
     if isinstance(error, MemoryError):

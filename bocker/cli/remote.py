@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from bocker.cli.interrupts import end_once
 from bocker.cli.progress import chosen_watch
 from bocker.cli.registries import auth_places, registries
 from bocker.images.sources import Remote
@@ -24,7 +25,11 @@ def remote(call: Call) -> Remote:
 
 
 def watching(call: Call) -> ShownWatch:
-    """Return what shows a person how the work gets on, to be closed when it has ended."""
+    """Return what shows a person how the work gets on, to be closed when it has ended.
+
+    From now on a signal that ends the work does so once, so that what was begun is taken back.
+    """
+    end_once()
     return chosen_watch(call.environ, call.has("quiet"), call.kernel.ambient.now_ns)
 
 

@@ -83,11 +83,18 @@ def _descended(kernel: Kernel, record: ContainerRecord) -> ImageContent:
     """Return what is known of the image that a container was made from, as the base of another one.
 
     A container's subvolume is a snapshot of that image's, also where the image is another one by now.
+    What `run` was told of environment, user, directory, labels and signal stays, as with docker; the
+    command is the image's own.
     """
     parent = kernel.storage.describe(record.id).parent_uuid
     content = store.content_or_unknown(kernel, parent or "none")
     return content.replace(
         source=record.image_source,
+        environment=record.environment or content.environment,
+        working_directory=record.working_directory or content.working_directory,
+        user=record.user or content.user,
+        stop_signal=record.stop_signal or content.stop_signal,
+        labels=record.labels or content.labels,
         base=content.config or content.base,
         config=None,
         digests=(),

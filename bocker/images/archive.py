@@ -83,7 +83,7 @@ def _spilled(kernel: Kernel, path: str, bounds: Bounds) -> dict[str, Member]:
         raise BadArchive(path, f"it is more than the limits allow: {error.detail or error.errno_name}") from error
     except (Invalid, Unsupported) as error:
         raise BadArchive(path, error.detail or "it is no archive") from error
-    return {posixpath.normpath(member.name).lstrip("/"): member for member in members}
+    return {member.name: member for member in members}
 
 
 class _Reader:
@@ -171,16 +171,14 @@ class _Reader:
 
     def _member(self, name: str) -> Member:
         """Return a file of the archive, where it is a link the one that it leads to."""
-        place = posixpath.normpath(name)
+        member = self._files.get(posixpath.normpath(name))
         for _ in range(MOST_LINKS):
-            member = self._files.get(place)
-            if member is None:
+            if member is None or not member.target:
                 break
-            if not member.target:
-                return member
-            beside = posixpath.normpath(posixpath.join(posixpath.dirname(place), member.target))
-            place = beside if beside in self._files else posixpath.normpath(member.target)
-        raise BadArchive(DOCKERS, f"'{name}' is missing")
+            member = self._files.get(member.target)
+        if member is None or member.target:
+            raise BadArchive(DOCKERS, f"'{name}' is missing")
+        return member
 
 
 def _names(entry: Descriptor) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import random
-import signal
 import subprocess
 import tarfile
 import time
@@ -195,14 +194,16 @@ def forget(bocker: Bocker, kernel: LinuxKernel) -> None:
 
 def test_ctrl_c_leaves_nothing_but_downloads(bocker: Bocker, shelf: Shelf, settings: Settings) -> None:
     name = shelf.app()
-    for delay_s in (0.05, 0.15, 0.25, 0.35):
+    for number, delay_s in ((2, 0.05), (15, 0.15), (1, 0.2), (2, 0.25), (2, 0.3), (15, 0.35)):
         process = bocker.start("pull", name, start_new_session=True)
         time.sleep(delay_s)
-        os.killpg(process.pid, signal.SIGINT)
+        for _ in range(3):  # somebody who is impatient
+            os.killpg(process.pid, number)
+            time.sleep(0.01)
         _, err = process.communicate(timeout=20)
-        assert process.returncode in {0, 130}, err
+        assert process.returncode in {0, 128 + number, -number}, err
         assert b"Traceback" not in err
-        if process.returncode == 130:
+        if process.returncode == 128 + number:
             assert names_in(settings) == [], err
         assert bocker("cleanup").out == "Nothing to clean up\n"
         for image in bocker("images", "-q").out.split():
@@ -228,18 +229,13 @@ def test_a_full_disk_is_said_and_then_it_works(bocker: Bocker, shelf: Shelf, set
 
 def fill(path: Path, leave_bytes: int) -> None:
     """Fill the file system that a file is in, but for so many bytes."""
-    with open(path, "wb", buffering=0) as stream:
-        room = os.statvfs(path).f_bavail * os.statvfs(path).f_frsize
-        while room > leave_bytes:
-            try:
-                stream.write(NOISE[: min(len(NOISE), room - leave_bytes)])
-                os.fsync(stream.fileno())
-            except OSError:
-                break
-            room = os.statvfs(path).f_bavail * os.statvfs(path).f_frsize
+    with open(path, "wb") as stream:
+        found = os.fstatvfs(stream.fileno())
+        os.posix_fallocate(stream.fileno(), 0, found.f_bavail * found.f_frsize - leave_bytes)
+    subprocess.run(["sync", "-f", path], check=True)
 
 
-def test_twenty_pulls_at_once_make_one_image_each_name(bocker: Bocker, shelf: Shelf) -> None:
+def test_ten_pulls_at_once_make_one_image_each_name(bocker: Bocker, shelf: Shelf) -> None:
     names = [shelf.app(f"test/app{number}:1") for number in range(2)]
     pulls = [bocker.start("pull", "-q", names[number % 2]) for number in range(10)]
     ends = [(process.communicate(timeout=60), process.returncode) for process in pulls]

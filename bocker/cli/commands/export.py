@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bocker.cli.interrupts import end_once
 from bocker.cli.output import on_terminal
 from bocker.cli.paths import output_path
 from bocker.images.flat import export
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 def main(call: Call) -> int:
     """Write the archive to the file that is said, or to standard output."""
+    end_once()
     path = output_path(call.value("output"), on_terminal())
     export(call.kernel, call.configuration.settings, call.arguments.words[0], path)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bocker.cli.interrupts import end_once
 from bocker.cli.output import say
 from bocker.cli.paths import input_path
 from bocker.cli.registries import bounds
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 def main(call: Call) -> int:
     """Make the image and print its id."""
+    end_once()
     file, *rest = call.arguments.words
     request = ImportRequest(
         input_path(None if file == STANDARD_STREAM else file),

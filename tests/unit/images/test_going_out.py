@@ -282,3 +282,14 @@ def test_message_and_author_are_in_the_history(bench: ImageBench) -> None:
     assert len(written["history"]) == 4
     kernel = bench.program()
     assert all(content.config for content in store.contents_in_use(kernel))
+
+
+def test_a_commit_keeps_what_run_was_told_and_the_images_command(bench: ImageBench) -> None:
+    told = {"environment": ("COLOUR=red",), "user": "0", "working_directory": "/bin", "labels": ("a=b",)}
+    bench.run("probe", "exit", "0", image=f"{HOST}/app:1", name="web", **told)
+    made = engine_images.commit(bench.kernel, bench.settings, "web", "mine:1")
+    kernel = bench.program()
+    content = store.load_content(kernel, kernel.storage.describe(str(made.image)).uuid)
+    assert "COLOUR=red" in content.environment
+    assert (content.user, content.working_directory, content.labels) == ("0", "/bin", ("a=b",))
+    assert content.command == ("/bin/sh",)
