@@ -3,7 +3,8 @@
 Who is compared takes turns, A B C A B C, each with a new btrfs of its own on a loop device, whose file
 lies in memory: what counts is the work, not a disk. In a round each pulls the image, pulls it again, and
 pulls a second image that shares all layers but one. Memory is taken in a round of its own, as looking
-at it costs time: the sum of the proportional set sizes of a command and all its descendants.
+at it costs time: the sum of the proportional set sizes of a command and all its descendants, docker's
+daemon among them.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 
 from tests.system.layouts import GZIP, ZSTD, Layout  # noqa: E402
-from tests.system.peers import ADDRESS, Peers  # noqa: E402
+from tests.system.peers import ADDRESS, Docker, Peers  # noqa: E402
 
 BOCKER = os.environ.get("BOCKER_BENCHMARK", "/usr/local/bin/bocker")
 WORK = "/run/benchmark"
@@ -33,7 +34,8 @@ FIRST, SECOND = "benchmark/first:1", "benchmark/second:1"
 # The second to fifth layer: parts of Debian under another name. The last is the second image's own.
 PARTS = (("usr/lib/",), ("usr/share/",), ("usr/bin/", "usr/sbin/"), ("var/lib/",), ("usr/bin/",))
 COLD, AGAIN, ONE_LAYER = "cold", "again", "one new layer"
-GOALS = {("podman, overlay", COLD): 0.75, ("podman, btrfs", COLD): 0.6}
+DOCKER = "docker"
+GOALS = {("podman, overlay", COLD): 0.75, ("podman, btrfs", COLD): 0.6, (DOCKER, AGAIN): 1.0, (DOCKER, ONE_LAYER): 1.0}
 MEMORY_GOAL_MIB = 60
 SAMPLE_S = 0.01
 
@@ -65,12 +67,20 @@ def contestants(compression: str) -> dict[str, Pull]:
         options = ("--registries-conf", f"{WORK}/peers/registries.conf")
         return ["skopeo", "--insecure-policy", *options, "copy", "--quiet", source, f"dir:{STORE}/{name[10:13]}"]
 
-    return {
+    def docker(name: str) -> list[str]:
+        words = Docker(f"{WORK}/docker").command("pull", "--quiet", f"{ADDRESS}/{compression}/{name}")
+        return [str(word) for word in words]
+
+    found = {
         "bocker": lambda name: [BOCKER, "pull", "--quiet", f"{ADDRESS}/{compression}/{name}"],
         "podman, overlay": podman("overlay"),
         "podman, btrfs": podman("btrfs"),
+        DOCKER: docker,
         "skopeo copy": skopeo,
     }
+    if compression == "zstd":
+        del found[DOCKER]  # Debian's can't
+    return found
 
 
 def make_images(peers: Peers) -> None:
@@ -108,16 +118,24 @@ def measured(rounds: int, pulls: dict[str, Pull]) -> tuple[Seconds, dict[str, fl
     seconds: Seconds = {}
     for number in range(rounds + 1):
         for who, pull in pulls.items():
-            with store():
+            with place_of(who):
                 times = [timed(pull(name)) for name in (FIRST, FIRST, SECOND)]
             for job, taken in zip((COLD, AGAIN, ONE_LAYER), times, strict=True):
                 if number:  # the first round warms up
                     seconds.setdefault((who, job), []).append(taken)
     memory = {}
     for who, pull in pulls.items():
-        with store():
-            memory[who] = most_memory(pull(FIRST)) / (1 << 20)
+        with place_of(who) as daemon:
+            memory[who] = most_memory(pull(FIRST), daemon) / (1 << 20)
     return seconds, memory
+
+
+@contextmanager
+def place_of(who: str) -> Iterator[int | None]:
+    """A new file system; docker's daemon on it, whose process is given."""
+    with ExitStack() as stack:
+        stack.enter_context(store())
+        yield stack.enter_context(Docker(f"{WORK}/docker", f"{STORE}/docker")).pid if who == DOCKER else None
 
 
 @contextmanager
@@ -150,14 +168,15 @@ def finished(process: subprocess.Popen[bytes]) -> None:
         sys.exit(f"{process.args!r}: exit code {process.returncode}: {said.decode()}")
 
 
-def most_memory(command: list[str]) -> int:
-    """Return the most bytes that a command and its descendants had resident, what is shared counted once."""
+def most_memory(command: list[str], daemon: int | None = None) -> int:
+    """Return the most bytes that a command, a daemon and their descendants had resident, shared ones counted once."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     samples = [0]
 
     def sample() -> None:
         while process.returncode is None:
-            samples.append(sum(proportional_bytes(pid) for pid in family(process.pid)))
+            pids = family(process.pid) + ([] if daemon is None else family(daemon))
+            samples.append(sum(map(proportional_bytes, pids)))
             time.sleep(SAMPLE_S)
 
     watcher = threading.Thread(target=sample)
@@ -196,7 +215,8 @@ def report(title: str, seconds: Seconds, memory: dict[str, float]) -> None:
     for who, most_mib in memory.items():
         columns = " ".join(cell(medians, who, job) for job in (COLD, AGAIN, ONE_LAYER))
         print(f"  {who:<18} {columns} {most_mib:8.1f}")
-    print(f"  in brackets: bocker's time against theirs; goals {GOALS}, {MEMORY_GOAL_MIB} MiB\n", flush=True)
+    wanted = ", ".join(f"{job} {goal} of {who}" for (who, job), goal in GOALS.items())
+    print(f"  in brackets: bocker's time against theirs; goals: {wanted}; {MEMORY_GOAL_MIB} MiB\n", flush=True)
 
 
 def cell(medians: dict[tuple[str, str], float], who: str, job: str) -> str:

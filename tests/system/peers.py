@@ -203,14 +203,15 @@ class Peers:
 
 
 class Docker:
-    """A docker daemon with everything of its own, without a network; its images lie in overlays."""
+    """A docker daemon with everything of its own, without a network; its images lie in overlays in `data`."""
 
-    def __init__(self, directory: str | Path) -> None:
+    def __init__(self, directory: str | Path, data: str | Path | None = None) -> None:
         self.directory = Path(directory)
+        self.data = self.directory / "data" if data is None else Path(data)
         self._daemon: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self.directory.mkdir(parents=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "settings").write_text("{}")
         with open(self.directory / "log", "wb") as log:
             self._daemon = subprocess.Popen(["dockerd", *self._words()], stdout=log, stderr=log)
@@ -227,6 +228,16 @@ class Docker:
         if self._daemon is not None:
             self._daemon.terminate()
             self._daemon.wait()
+
+    @property
+    def pid(self) -> int:
+        """The daemon's process."""
+        assert self._daemon is not None
+        return self._daemon.pid
+
+    def command(self, *words: str | Path) -> list[str | Path]:
+        """Return the words that run the client."""
+        return ["docker", "--host", f"unix://{self.directory}/socket", *words]
 
     def __call__(self, *words: str | Path) -> str:
         """Run a command of the client; return what it prints."""
@@ -251,12 +262,11 @@ class Docker:
             subprocess.run(["umount", place], check=True)
 
     def _run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
-        command = ["docker", "--host", f"unix://{self.directory}/socket", *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
+        return subprocess.run(self.command(*words), capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
 
     def _words(self) -> Iterator[str]:
         yield from ("--host", f"unix://{self.directory}/socket", "--config-file", f"{self.directory}/settings")
-        yield from ("--data-root", f"{self.directory}/data", "--exec-root", f"{self.directory}/run")
+        yield from ("--data-root", str(self.data), "--exec-root", f"{self.directory}/run")
         yield from ("--pidfile", f"{self.directory}/pid", "--storage-driver", "overlay2")
         yield from ("--bridge", "none", "--iptables=false", "--ip-forward=false")
 
