@@ -10,7 +10,7 @@ from bocker.core.settings import Settings
 from bocker.linux import LinuxKernel
 from tests.system import sandbox, world
 
-pytest_plugins = ["tests.system.program"]
+pytest_plugins = ["tests.system.program", "tests.system.shelf"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
