@@ -28,12 +28,13 @@ class Recipe(Value):
     """How an image's tree is made, and what is to be known of it.
 
     begin: makes the subvolume of the name it is given, by one operation. fill: what is left to do
-    in it. content: the record, but for its UUID, time and size.
+    in it. content: the record, but for its UUID, time and size. created_ns: when it came to be, if not now.
     """
 
     content: ImageContent
     begin: Callable[[str], None]
     fill: Callable[[str], None] | None = None
+    created_ns: int | None = None
 
 
 def new_image(kernel: Kernel, recipe: Recipe, tag: str | None) -> ImageId:
@@ -57,18 +58,23 @@ def new_image(kernel: Kernel, recipe: Recipe, tag: str | None) -> ImageId:
 def replace_image(kernel: Kernel, image: ImageId, recipe: Recipe) -> None:
     """Give an image another content, at one instant. Raise NoSuchImage."""
     with kernel.records.lock(str(image)):
-        old_uuid = _uuid_of(kernel, image)
-        if old_uuid is None:
-            raise NoSuchImage(str(image))
-        with UndoStack() as undo:
-            uuid = _filled(kernel, image, recipe, undo)
-            try:
-                kernel.storage.exchange(aside_of(image), str(image))
-            except KernelError:
-                if _uuid_of(kernel, image) != uuid:
-                    raise
-            undo.commit()
-        _forget(kernel, aside_of(image), old_uuid)
+        replace_held(kernel, image, recipe)
+
+
+def replace_held(kernel: Kernel, image: ImageId, recipe: Recipe) -> None:
+    """As `replace_image`, for a caller who holds the image's lock."""
+    old_uuid = _uuid_of(kernel, image)
+    if old_uuid is None:
+        raise NoSuchImage(str(image))
+    with UndoStack() as undo:
+        uuid = _filled(kernel, image, recipe, undo)
+        try:
+            kernel.storage.exchange(aside_of(image), str(image))
+        except KernelError:
+            if _uuid_of(kernel, image) != uuid:
+                raise
+        undo.commit()
+    _forget(kernel, aside_of(image), old_uuid)
 
 
 def aside_of(image: ImageId) -> str:
@@ -117,9 +123,8 @@ def _filled(kernel: Kernel, image: ImageId, recipe: Recipe, undo: UndoStack) -> 
         recipe.fill(aside)
     kernel.storage.sync()  # its size, too, is known only when it is on disk
     uuid = kernel.storage.describe(aside).uuid
-    content = recipe.content.replace(
-        uuid=uuid, created_ns=kernel.ambient.now_ns(), size_bytes=kernel.storage.size_bytes(aside)
-    )
+    created_ns = kernel.ambient.now_ns() if recipe.created_ns is None else recipe.created_ns
+    content = recipe.content.replace(uuid=uuid, created_ns=created_ns, size_bytes=kernel.storage.size_bytes(aside))
     undo.push(kernel.records.remove, store.content_key(uuid))
     kernel.records.write(store.content_key(uuid), store.encode(content), durable=True)
     return uuid

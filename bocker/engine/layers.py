@@ -38,15 +38,26 @@ def present(kernel: Kernel) -> frozenset[str]:
     return frozenset(name[len(PREFIX) :] for name in kernel.storage.names() if name.startswith(PREFIX))
 
 
-def keep(kernel: Kernel, tree: str, chain_id: str, diff_id: str, below: str | None) -> None:
-    """Make a layer of a finished tree, on the layer `below`. One that is there already stays: it is the same."""
-    name = name_of(chain_id)
+def keep(kernel: Kernel, tree: str, chain_id: str, diff_id: str, below: str | None) -> bool:
+    """Make a layer of a finished tree, on the layer `below`. One that is there already stays: it has the same
+    files, and False is returned."""
     try:
-        kernel.storage.snapshot(tree, name, read_only=True)
+        kernel.storage.snapshot(tree, name_of(chain_id), read_only=True)
     except AlreadyExists:
-        if load(kernel, chain_id) is not None:
-            return
-    size_bytes = kernel.storage.size_bytes(name, None if below is None else name_of(below))
+        note(kernel, chain_id, diff_id, below)
+        return False
+    _write_down(kernel, chain_id, diff_id, below)
+    return True
+
+
+def note(kernel: Kernel, chain_id: str, diff_id: str, below: str | None) -> None:
+    """Write down what is known of a layer that is there, if whoever made it was killed before that."""
+    if load(kernel, chain_id) is None:
+        _write_down(kernel, chain_id, diff_id, below)
+
+
+def _write_down(kernel: Kernel, chain_id: str, diff_id: str, below: str | None) -> None:
+    size_bytes = kernel.storage.size_bytes(name_of(chain_id), None if below is None else name_of(below))
     kernel.records.write(store.layer_key(chain_id), store.encode(LayerRecord(chain_id, diff_id, size_bytes)))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from bocker.engine import layers
+from bocker.engine import layers, store
 from bocker.images import watch as words
 from bocker.images.errors import BadLayer, LayerTooLarge
 from bocker.kernel.errors import Invalid, TooLarge, Unsupported
@@ -72,24 +72,27 @@ class Assembly:
         self._supply = supply
         self._watch = watch
         there = present_below(kernel, wanted)
-        self._below = wanted[there - 1] if there else None
+        self._present = wanted[:there]
         self._missing = wanted[there:]
 
     def begin(self, aside: str) -> None:
         """Make the subvolume: of the highest layer that is there, or empty."""
-        if self._below is None:
-            self._kernel.storage.create(aside)
+        if self._present:
+            self._kernel.storage.snapshot(_name(self._present[-1]), aside)
         else:
-            self._kernel.storage.snapshot(_name(self._below), aside)
+            self._kernel.storage.create(aside)
 
     def fill(self, aside: str) -> None:
         """Unpack what is missing, and keep each layer. Raise BadLayer, LayerTooLarge."""
-        below = self._below
+        below = None
+        for layer in self._present:
+            layers.note(self._kernel, layer.chain_id.hexadecimal, layer.diff_id.hexadecimal, below)
+            below = layer.chain_id.hexadecimal
         for layer in self._missing:
             self._supply.need(layer.blob)
             self._unpack(layer, aside)
             self._keep(layer, aside, below)
-            below = layer
+            below = layer.chain_id.hexadecimal
 
     def _unpack(self, layer: Layer, aside: str) -> None:
         digest = layer.blob.digest
@@ -113,9 +116,12 @@ class Assembly:
         except (Invalid, Unsupported) as error:
             raise BadLayer(str(digest), error.detail or str(error)) from error
 
-    def _keep(self, layer: Layer, aside: str, below: Layer | None) -> None:
-        under = None if below is None else below.chain_id.hexadecimal
-        layers.keep(self._kernel, aside, layer.chain_id.hexadecimal, layer.diff_id.hexadecimal, under)
+    def _keep(self, layer: Layer, aside: str, below: str | None) -> None:
+        """Make a layer of what is unpacked. Where somebody else was first, go on from theirs: what is written to an
+        image can be told only from a layer that it shares its files with."""
+        if not layers.keep(self._kernel, aside, layer.chain_id.hexadecimal, layer.diff_id.hexadecimal, below):
+            store.delete_subvolume(self._kernel, aside)
+            self._kernel.storage.snapshot(_name(layer), aside)
         self._watch.part(layer.blob.digest.hexadecimal, words.COMPLETE)
 
 

@@ -1,7 +1,9 @@
 """What `init` and `commit` made gets a layer, a configuration and a manifest, so that it can go out.
 
 A commit is a snapshot and takes no time; its layer is written when somebody first wants it, from what
-btrfs has written since the layer below was taken.
+btrfs has written since the layer below was taken. From then on the image is a snapshot of its layer: so the
+layer is older than all that containers of the image write. A container that was there before descends from
+what the image was, whose record says so as long as it is needed, and its commit is made on the layer below.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import attrs
 from bocker.core.errors import NoSuchImage
 from bocker.core.value import Value
 from bocker.engine import layers, store
-from bocker.engine.building import frozen_of
+from bocker.engine.building import Recipe, frozen_of, replace_held
 from bocker.engine.undo import UndoStack
 from bocker.images import watch as words
 from bocker.images.contents import content_of, run_fields
@@ -104,8 +106,18 @@ def _sealed(
     complete = content_of(parsed, manifest, content.source).replace(
         uuid=content.uuid, created_ns=content.created_ns, size_bytes=content.size_bytes, base=content.base
     )
-    kernel.records.write(store.content_key(content.uuid), store.encode(complete), durable=True)
-    return complete
+    if added is None:
+        kernel.records.write(store.content_key(content.uuid), store.encode(complete), durable=True)
+        return complete
+    return _on_its_layer(kernel, image, complete)
+
+
+def _on_its_layer(kernel: Kernel, image: ImageId, content: ImageContent) -> ImageContent:
+    """Make the image a snapshot of its layer; return its record."""
+    layer = layers.name_of(content.layers[-1])
+    recipe = Recipe(content, lambda aside: kernel.storage.snapshot(layer, aside), created_ns=content.created_ns)
+    replace_held(kernel, image, recipe)
+    return store.load_content(kernel, kernel.storage.describe(str(image)).uuid)
 
 
 def _freeze(kernel: Kernel, image: ImageId, frozen: str) -> None:
