@@ -1,7 +1,8 @@
 """Real images made by the tools of others, pulled from a real registry by us and by others, compared file by file.
 
 By hand, in the sandbox, which it makes: `python -m tests.system.real_images [--files N] [--big BYTES] [NAME…]`
-makes the images (all of them unless named), pulls each with both, and prints what differs.
+makes the images (all of them unless named), pulls each with both, and prints what differs. A file of 8 GB
+(`--big 8589934592`) wants 30 GB of room: give it a `--directory` on a disk.
 """
 
 from __future__ import annotations
@@ -457,14 +458,15 @@ def main(words: list[str]) -> int:
     """Make and compare; return 1 when something differs that should not."""
     parser = argparse.ArgumentParser(prog="python -m tests.system.real_images", description=__doc__)
     parser.add_argument("--files", type=int, default=FILES, help="how many small files the image `many` has")
-    parser.add_argument("--big", type=int, default=8 << 30, help="bytes of the file in the image `big`")
+    parser.add_argument("--big", type=int, default=64 << 20, help="bytes of the file in the image `big`")
     parser.add_argument("--driver", default="vfs", help="podman's")
+    parser.add_argument("--directory", default="/run/tmp/peers", help="where all is; as it is, in memory")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(IMAGES)}; all unless given")
     chosen = parser.parse_args(words)
     if not sandbox.inside():
         return sandbox.main([sys.executable, "-m", "tests.system.real_images", *words])
     options = Options(chosen.files, chosen.big, os.environ[sandbox.DEBIAN])
-    with installed(Path(PREFIX)) as launcher, Peers("/run/tmp/peers", chosen.driver) as peers:
+    with installed(Path(PREFIX)) as launcher, Peers(chosen.directory, chosen.driver) as peers:
         return max(_compare(peers, launcher, name, options) for name in chosen.names or IMAGES)
 
 
