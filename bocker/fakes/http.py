@@ -34,6 +34,9 @@ class FakeHttp(View, Http):
     __slots__ = ()
     name = "http"
 
+    def prepare(self) -> None:
+        self._ask("prepare", "", lambda state: None)
+
     def ask(self, request: Request, most_bytes: int = 4 << 20) -> Answer:
         return self._apply("ask", transfers.shown(request), lambda state: self._asked(state, request, most_bytes))
 

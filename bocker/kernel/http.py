@@ -83,6 +83,10 @@ class Http(ABC):
     __slots__ = ()
 
     @abstractmethod
+    def prepare(self) -> None:
+        """Get ready for requests while the caller does something else; what can't be done now is left to them."""
+
+    @abstractmethod
     def ask(self, request: Request, most_bytes: int = 4 << 20) -> Answer:
         """Return the answer with its whole body. Raise TooLarge (EFBIG) for more than `most_bytes`."""
 

@@ -14,6 +14,7 @@ import os
 import select
 import sys
 import time
+from contextlib import suppress
 
 from bocker.kernel.errors import kernel_error
 from bocker.kernel.http import Answer, Answered, Failed, Http, Progress, Request
@@ -91,6 +92,12 @@ class LinuxHttp(Http):
         self._under_way: dict[int, tuple[str, str]] = {}  # by number, for an error of it: operation and subject
         self._news: dict[int, Progress | Answered | Failed] = {}  # by number, in the order to tell them
         self._answers: dict[int, Answer | KernelError] = {}
+
+    def prepare(self) -> None:
+        """See the port: the other process imports what it needs."""
+        if self._helper is None:
+            with suppress(OSError):
+                self._helper = _Helper(self._silence_s)
 
     def ask(self, request: Request, most_bytes: int = 4 << 20) -> Answer:
         """See the port."""

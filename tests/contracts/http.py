@@ -144,6 +144,11 @@ def answer_of(kernel: Kernel, transfer: int) -> Answered:
 class HttpContract:
     # Questions
 
+    def test_who_is_prepared_may_ask(self, kernel: Kernel, server: Server) -> None:
+        kernel.http.prepare()
+        kernel.http.prepare()
+        assert kernel.http.ask(Request("GET", server.serve("/page", PAGE))).status == 200
+
     @pytest.mark.parametrize("framing", [LENGTH, CHUNKED, UNTIL_CLOSE])
     def test_the_answer_is_told_as_it_came(self, kernel: Kernel, server: Server, framing: str) -> None:
         """The body whole, however its end was told; header names small, of several with one name all."""

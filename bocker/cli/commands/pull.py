@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from bocker.cli.output import say
-from bocker.cli.registries import bounds
-from bocker.cli.remote import platform, remote, watching
-from bocker.images.pull import PullRequest, pull
-from bocker.registry.names import parse_name
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bocker.cli.main import Call
@@ -15,6 +9,17 @@ if TYPE_CHECKING:
 
 def main(call: Call) -> int:
     """Pull the image and print its id."""
+    call.kernel.http.prepare()  # before the imports of `_pull`, which take as long
+    return _pull(call)
+
+
+def _pull(call: Call) -> int:
+    from bocker.cli.output import say
+    from bocker.cli.registries import bounds
+    from bocker.cli.remote import platform, remote, watching
+    from bocker.images.pull import PullRequest, pull
+    from bocker.registry.names import parse_name
+
     name = parse_name(*call.arguments.words)
     request = PullRequest(name, platform(call), remote(call), bounds(call.configuration))
     with watching(call) as watch:
