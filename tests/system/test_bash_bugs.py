@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
+import stat
 import subprocess
+import tarfile
 from pathlib import Path
+
+import pytest
 
 from bocker.core.settings import Settings
 from bocker.linux import LinuxKernel
-from tests.system import sandbox
+from tests.system import sandbox, trees
 from tests.system.fresh_world import fresh_world
+from tests.system.layouts import GZIP, PLAIN
+from tests.system.shelf import BASE, Shelf, file, layer
 
 MANY = 130
 DEEP = 25
@@ -152,3 +159,159 @@ def test_U6_help_works_from_any_installation_path(bocker, tmp_path):
     done = subprocess.run([link, "--help"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == bocker("--help").out
+
+
+# What was pulled
+
+NOBODY = 65534
+AS_NOBODY = f"""
+import os
+os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
+for path in %r:
+    try:
+        print(os.read(os.open(path, os.O_RDONLY), 4))
+    except OSError as error:
+        print(error.strerror)
+try:
+    os.execv(%r, ["id", "-u"])
+except OSError as error:
+    print(error.strerror)
+"""
+ODD_NAMES = [
+    b"a blank",
+    b" both ends ",
+    b"a\ttab",
+    b"a\nline",
+    b"quotes \" and '",
+    b"back\\slash",
+    b"$(id) `id` *",
+    b"-n",
+    b"caf\xc3\xa9",
+    b"caf\xe9 \xff",
+    b"\x1b[31m",
+    b"a,b:c=d",
+    b"{}[]",
+]
+
+
+def special_files() -> list[bytes]:
+    """Return a layer with a program that is setuid, and a node of the host's memory's first device."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        program = tarfile.TarInfo("id")
+        program.mode, program.size = 0o4755, os.path.getsize("/bin/busybox")
+        with open("/bin/busybox", "rb") as content:
+            tar.addfile(program, content)
+        node = tarfile.TarInfo("zero")
+        node.type, node.mode, node.devmajor, node.devminor = tarfile.CHRTYPE, 0o666, 1, 5
+        tar.addfile(node)
+    return [stream.getvalue()]
+
+
+def as_nobody(tree: Path) -> list[str]:
+    """Return what nobody on this host reads of the node, and which user the setuid program makes of him."""
+    words = AS_NOBODY % ([str(tree / "zero")], str(tree / "id"))
+    done = subprocess.run(["/usr/bin/python3", "-c", words], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_S14_setuid_files_and_nodes_of_a_pulled_image_give_a_user_of_the_host_nothing(
+    bocker, shelf: Shelf, settings: Settings
+) -> None:
+    """They are there as the image has them; the store's mode keeps others out, and its mount takes their power."""
+    image = bocker.created("pull", shelf.put("evil/special:1", [(BASE, GZIP), (special_files(), PLAIN)]))
+    layers = [name for name in os.listdir(settings.store) if name.startswith("layer_")]
+    trees_of_it = [Path(settings.store, name) for name in (image, *layers) if Path(settings.store, name, "id").exists()]
+    assert len(trees_of_it) == 2
+    for tree in trees_of_it:
+        assert stat.S_IMODE((tree / "id").stat().st_mode) == 0o4755
+        assert stat.S_ISCHR((tree / "zero").stat().st_mode)
+        assert as_nobody(tree) == ["Permission denied", "Permission denied"]
+    os.chmod(settings.store, 0o755)
+    try:
+        for tree in trees_of_it:
+            assert as_nobody(tree) == ["Permission denied", str(NOBODY)]
+    finally:
+        os.chmod(settings.store, 0o700)
+
+
+def odd_layer(names: list[bytes]) -> list[bytes]:
+    """Return a layer of files with such names, their bytes as they are."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT, errors="surrogateescape") as tar:
+        for name in names:
+            entry = tarfile.TarInfo(os.fsdecode(name))
+            entry.size = len(name)
+            tar.addfile(entry, io.BytesIO(name))
+    return [stream.getvalue()]
+
+
+def test_P7_names_with_separators_come_and_go_as_they_are(bocker, shelf: Shelf, settings: Settings) -> None:
+    """Blanks, lines, tabs, quotes, bytes that are no UTF-8: in a layer, and as what the next one takes away."""
+    kept, taken = ODD_NAMES[::2], ODD_NAMES[1::2]
+    folder = b"odd/"
+    first = odd_layer([folder + name for name in ODD_NAMES])
+    second = odd_layer([folder + b".wh." + name for name in taken])
+    image = bocker.created("pull", shelf.put("odd/names:1", [(BASE, GZIP), (first, GZIP), (second, PLAIN)]))
+    tree = os.fsencode(settings.store) + b"/" + image.encode() + b"/" + folder
+    assert sorted(os.listdir(tree)) == sorted(kept)
+    assert {name: Path(os.fsdecode(tree + name)).read_bytes() for name in kept} == {
+        name: folder + name for name in kept
+    }
+
+
+@pytest.mark.parametrize("words", [["a b", "", "c\td", "e\nf", "$HOME", "*"], ["\"quoted\" 'twice'", "\\", "ü"]])
+def test_P7_words_of_the_configuration_reach_the_program_as_they_are(bocker, shelf: Shelf, words: list[str]) -> None:
+    config = {"Entrypoint": ["/bin/sh", "-c", 'for w; do echo "<$w>"; done; echo "$ODD"', "sh"]}
+    name = shelf.put("odd/words:1", [(BASE, GZIP)], {**config, "Cmd": words, "Env": ["ODD= a=b\tc "]})
+    assert bocker("pull", name).code == 0
+    assert bocker("run", "--rm", name).out == "".join(f"<{word}>\n" for word in words) + " a=b\tc \n"
+
+
+def test_P8_a_pulled_tree_has_every_attribute(bocker, shelf: Shelf, settings: Settings, tmp_path: Path) -> None:
+    """What GNU tar packed: modes, owners, times, links, nodes, holes, attributes; the kernel's own kind stays away."""
+    origin = tmp_path / "origin"
+    trees.awkward_tree(origin)
+    os.removexattr(origin / "dir", "trusted.opaque")
+    flags = ["--format=posix", "--xattrs", "--xattrs-include=*", "--numeric-owner", "--sparse"]
+    done = subprocess.run(["tar", *flags, "-C", origin, "-cf", "-", "."], capture_output=True, check=True)
+    image = bocker.created("pull", shelf.put("whole/tree:1", [([done.stdout], GZIP)]))
+    assert trees.attributes(Path(settings.store, image)) == trees.attributes(origin)
+    assert trees.allocated(Path(settings.store, image))[b"/sparse"] < 1 << 20
+
+
+@pytest.mark.parametrize("damage", ["layer", "cut", "manifest", "none"])
+def test_P10_no_pull_leaves_a_temporary_file(
+    bocker, shelf: Shelf, settings: Settings, tmp_path: Path, damage: str
+) -> None:
+    """Neither one that went well nor one that failed: nothing in the store but images, layers and blobs."""
+    before = set(os.listdir("/tmp")) | set(os.listdir("/var/tmp"))
+    good = layer(file("own", b"x" * 100_000))
+    bad = {"layer": [b"no archive" * 999], "cut": [good[0][:50_000]]}.get(damage, good)
+    name = shelf.put("some/app:1", [(BASE, GZIP), (bad, GZIP)])
+    if damage == "manifest":
+        for blob in (tmp_path / "registry").rglob("data"):
+            if blob.read_bytes().startswith(b"{") and b"rootfs" in blob.read_bytes():
+                blob.write_bytes(blob.read_bytes().replace(b"layer 1", b"layer 2"))
+    result = bocker("pull", name)
+    assert (result.code == 0) == (damage == "none"), result
+    assert set(os.listdir("/tmp")) | set(os.listdir("/var/tmp")) == before
+    names = [name for name in os.listdir(settings.store) if name != ".meta"]
+    assert [found for found in names if not found.startswith(("img_", "layer_"))] == []
+    assert bool(names) == (damage == "none")
+    meta = Path(settings.store, ".meta")
+    assert os.listdir(meta / "drafts") == []
+    assert [found for found in os.listdir(meta / "blobs") if len(found) != 64] == []
+    assert [found for found in meta.rglob("*") if "tmp" in found.name or "new" in found.name] == []
+    assert bocker("cleanup").out == "Nothing to clean up\n"
+
+
+@pytest.mark.parametrize("path", ["app", "library/app", "team/app", "a/b/c/d/e-f__g.h", "localhost/x", "10.0.0.1/x"])
+def test_P12_any_host_with_its_port_and_any_name(bocker, shelf: Shelf, path: str) -> None:
+    """The fork's repair knew docker.io and `library/` only."""
+    shelf.put(f"{path}:v_1.0-X", [(BASE, GZIP)])
+    for host in (shelf.address, shelf.address.replace("127.0.0.1", "localhost")):
+        name = f"{host}/{path}:v_1.0-X"
+        pulled = bocker("pull", name)
+        assert pulled.code == 0, pulled
+        assert bocker("run", "--rm", name, "/bin/cat", "/gone").out == "base"
