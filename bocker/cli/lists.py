@@ -1,4 +1,4 @@
-"""What `ps` and `images` have in common: the forms in which a list is printed."""
+"""What the commands that list something have in common: the forms in which a list is printed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, Protocol, TypeVar
 
+    from bocker.cli.layouts import Layout
     from bocker.cli.main import Call
 
     T_contra = TypeVar("T_contra", contravariant=True)
@@ -19,15 +20,11 @@ if TYPE_CHECKING:
     class View(Protocol[T_contra]):
         """How one kind of record is shown. `flexible` is the column that a narrow terminal cuts."""
 
-        script_header: tuple[str, ...]
         header: tuple[str, ...]
         flexible: int
 
         def identity(self, record: T_contra) -> str:
             """Return the record's id."""
-
-        def script_row(self, record: T_contra) -> tuple[str, ...]:
-            """Return the original's two columns."""
 
         def row(self, record: T_contra) -> tuple[str, ...]:
             """Return the columns for a person."""
@@ -35,27 +32,47 @@ if TYPE_CHECKING:
         def data(self, record: T_contra) -> dict[str, Any]:
             """Return docker's keys and values."""
 
+        def fields(self, record: T_contra) -> dict[str, Any]:
+            """Return what a template can ask for."""
 
-def show(call: Call, records: Sequence[T_contra], view: View[T_contra]) -> int:
-    """Print records as the flags ask for it: for a terminal a table, for a script what the original printed."""
-    form = chosen_format(call)
+
+JSON, TABLE = "json", "table"
+
+
+def show(
+    call: Call,
+    form: str | Layout | None,
+    records: Sequence[T_contra],
+    view: View[T_contra],
+    script: Sequence[tuple[str, str]] = (),
+) -> int:
+    """Print records as the flags ask for it: a table, or for a script what the original printed.
+
+    script: its two columns with their header, for lists that it had.
+    """
     if call.has("quiet"):
         output.say_lines([view.identity(record) for record in records])
-    elif form == "json":
+    elif form == JSON:
         output.write(output.STDOUT, b"".join(dumps(view.data(record)) for record in records))
-    elif form == "table" or (form is None and output.on_terminal()):
+    elif form == TABLE or (form is None and (not script or output.on_terminal())):
         width = None if call.has("no-trunc") or not output.on_terminal() else output.columns(call.environ)
         rows = [view.row(record) for record in records]
         output.say_lines(output.table(view.header, rows, view.flexible, width))
+    elif form is None or isinstance(form, str):
+        output.say_lines(output.two_columns(script[0], script[1:]))
     else:
-        rows = [view.script_row(record) for record in records]
-        output.say_lines(output.two_columns(view.script_header, rows))
+        form.show([view.fields(record) for record in records], view.header[0])
     return 0
 
 
-def chosen_format(call: Call) -> str | None:
-    """Return `json`, `table` or None; raise UsageError for another word."""
+def chosen_format(call: Call) -> str | Layout | None:
+    """Return `json`, `table`, a template that was read, or None; raise UsageError for another word."""
     form = call.value("format")
-    if form not in {None, "json", "table"}:
-        raise UsageError(f"--format does not know '{printable(str(form))}'", "it is json or table")
-    return form
+    if form is None or form in {JSON, TABLE}:
+        return form
+    if "{{" not in form:
+        hint = "it is json, table or a template such as '{{.ID}}'"
+        raise UsageError(f"--format does not know '{printable(form)}'", hint)
+    from bocker.cli.layouts import Layout  # scripts that are in a hurry ask for no template
+
+    return Layout(form)

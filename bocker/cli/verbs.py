@@ -47,7 +47,7 @@ class Verb(Value):
 
 HELP = Flag("help", "Show how the command is written", "h")
 QUIET = Flag("quiet", "Print ids only", "q")
-FORMAT = Flag("format", "json: one object a line; table: aligned columns", value="FORMAT")
+FORMAT = Flag("format", "json: one object a line; table: aligned columns; or a template ({{.ID}})", value="FORMAT")
 NO_TRUNC = Flag("no-trunc", "Do not shorten anything")
 INTERACTIVE = Flag("interactive", "Pass standard input on to the program", "i")
 CHANGE = Flag("change", "Line of a Dockerfile that changes the configuration; more than once", "c", "INSTRUCTION")
@@ -96,10 +96,17 @@ VERBS = (
     ),
     Verb(
         "images",
-        "",
+        "[NAME[:TAG]]",
         "List images",
-        flags=(QUIET, NO_TRUNC, FORMAT),
-        examples=("bocker images", "bocker images --format json"),
+        most=1,
+        flags=(
+            QUIET,
+            NO_TRUNC,
+            FORMAT,
+            Flag("digests", "Show the digests that registries have them by"),
+            Flag("filter", "Only some: dangling=true (without a tag), reference=PATTERN", "f", "FILTER"),
+        ),
+        examples=("bocker images", "bocker images --format json", "bocker images -q -f dangling=true"),
     ),
     Verb(
         "run",
@@ -131,7 +138,7 @@ VERBS = (
         "",
         "List containers, running or not",
         flags=(Flag("all", "List every container; ps always does", "a"), QUIET, NO_TRUNC, FORMAT),
-        examples=("bocker ps", "bocker ps -q"),
+        examples=("bocker ps", "bocker ps -q", "bocker ps --format 'table {{.ID}}\\t{{.Status}}'"),
     ),
     Verb(
         "exec",
@@ -232,6 +239,15 @@ VERBS = (
         most=2,
         flags=(CHANGE, Flag("message", "Where it is from, for the history", "m", "TEXT")),
         examples=("bocker import root.tar app:1", "bocker export web | bocker import - app:1"),
+    ),
+    Verb(
+        "history",
+        "IMAGE",
+        "Show how an image came about",
+        least=1,
+        most=1,
+        flags=(QUIET, NO_TRUNC, FORMAT),
+        examples=("bocker history debian:12",),
     ),
     Verb(
         "rmi",

@@ -17,20 +17,25 @@ if TYPE_CHECKING:
 
 
 class ImageSummary(Value):
-    """An image as a list shows it. source: the directory or the tag that it was made from."""
+    """An image as a list shows it. source: the directory or the tag that it was made from.
+
+    created_ns: what its configuration says, or else when it came to be here. digests:
+    HOST/REPOSITORY@sha256:… where a registry has it. size_bytes: None where it is not known.
+    """
 
     id: str
     tags: tuple[str, ...]
     source: str
     created_ns: int
-    command: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+    size_bytes: int | None = None
 
 
 def containers(kernel: Kernel, settings: Settings) -> tuple[ContainerRecord, ...]:
     """Return every container, running or not, ascending; one whose engine was killed is dead."""
     with Doing(kernel, settings, "Listing the containers"):
         store.check_format(kernel, settings)
-        found = (_current(kernel, container) for container in store.container_ids(kernel))
+        found = (current(kernel, container) for container in store.container_ids(kernel))
         return tuple(record for record in found if record is not None)
 
 
@@ -42,7 +47,8 @@ def images(kernel: Kernel, settings: Settings) -> tuple[ImageSummary, ...]:
         return tuple(summary for summary in found if summary is not None)
 
 
-def _current(kernel: Kernel, container: ContainerId) -> ContainerRecord | None:
+def current(kernel: Kernel, container: ContainerId) -> ContainerRecord | None:
+    """Return a container's record as the kernel confirms it, None when there is none any more. Raise Damaged."""
     try:
         record = store.load_container(kernel, container)
     except Missing:
@@ -62,4 +68,6 @@ def _summary(kernel: Kernel, image: ImageId) -> ImageSummary | None:
     except Missing:
         return None
     content = store.content_or_unknown(kernel, uuid)
-    return ImageSummary(str(image), resolve.tags_of(kernel, image), content.source, content.created_ns, content.command)
+    created_ns = content.created_ns if content.dated_ns is None else content.dated_ns
+    tags = resolve.tags_of(kernel, image)
+    return ImageSummary(str(image), tags, content.source, created_ns, content.digests, content.size_bytes)

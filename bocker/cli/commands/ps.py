@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 def main(call: Call) -> int:
     """Print every container."""
-    chosen_format(call)
+    form = chosen_format(call)
     found = containers(call.kernel, call.configuration.settings)
-    return show(call, found, ContainerView(call.kernel.ambient.now_ns(), whole=call.has("no-trunc")))
+    view = ContainerView(call.kernel.ambient.now_ns(), whole=call.has("no-trunc"))
+    script = [("CONTAINER_ID", "COMMAND"), *((container.id, shown(container.command)) for container in found)]
+    return show(call, form, found, view, script)
 
 
 class ContainerView:
     """A container in a list; `whole` does not shorten its command."""
 
-    script_header: tuple[str, ...] = ("CONTAINER_ID", "COMMAND")
     header: tuple[str, ...] = ("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES")
     flexible = 2
 
@@ -36,10 +37,6 @@ class ContainerView:
     def identity(self, container: ContainerRecord) -> str:
         """Return the id."""
         return container.id
-
-    def script_row(self, container: ContainerRecord) -> tuple[str, ...]:
-        """Return id and command."""
-        return container.id, shown(container.command)
 
     def row(self, container: ContainerRecord) -> tuple[str, ...]:
         """Return docker's columns."""
@@ -54,12 +51,20 @@ class ContainerView:
             "CreatedAt": docker_time(container.created_ns),
             "ID": container.id,
             "Image": container.image,
+            "Labels": ",".join(container.labels),
             "Names": container.name or "",
             "Ports": "",
             "RunningFor": f"{self._age(container)} ago",
             "State": container.state,
             "Status": self._status(container),
         }
+
+    def fields(self, container: ContainerRecord) -> dict[str, Any]:
+        """Return docker's keys, and `.Label "NAME"`."""
+        from bocker.cli.template_functions import Method
+
+        found = {name: value for name, _, value in (label.partition("=") for label in container.labels)}
+        return {**self.data(container), "Label": Method(lambda name: found.get(name, ""))}
 
     def _age(self, container: ContainerRecord) -> str:
         return duration(self.now_ns - container.created_ns)

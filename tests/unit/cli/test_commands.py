@@ -121,9 +121,40 @@ def test_a_person_sees_a_table(bocker, image, monkeypatch):
 
 
 def test_an_unknown_format_is_a_usage_error(bocker):
-    code, out, err = bocker("ps", "--format", "{{.ID}}")
+    code, out, err = bocker("ps", "--format", "yaml")
     assert (code, out) == (2, "")
-    assert err == "--format does not know '{{.ID}}'; it is json or table\n"
+    assert err == "--format does not know 'yaml'; it is json, table or a template such as '{{.ID}}'\n"
+
+
+@pytest.mark.parametrize("verb", [("ps",), ("images",), ("history", "small:1")])
+def test_a_bad_template_is_a_usage_error_before_anything_is_looked_at(bocker, verb):
+    code, out, err = bocker(*verb, "--format", "{{.ID")
+    assert (code, out) == (2, "")
+    assert err == "template parsing error: unclosed action; write it like '{{.ID}}', or json\n"
+
+
+def test_a_field_that_is_not_there_is_named_with_those_that_are(bocker, image):
+    code, out, err = bocker("images", "--format", "{{.Id}}")
+    assert (code, out) == (2, "")
+    assert err.startswith('template parsing error: at <.Id>: map has no entry for key "Id"; there are Containers, Cre')
+
+
+def test_templates_of_ps(bocker, image):
+    bocker("run", "--name", "web", "-l", "com.example.the-role=db", "-l", "x=\x1b[2J", image, "/bin/echo", "a")
+    bocker("run", image, "/bin/true")
+    assert bocker("ps", "--format", "{{.ID}} {{.Names}} {{.State}}")[1] == "ps_42002 web exited\nps_42003  exited\n"
+    form = 'table {{.ID}}\\t{{.Label "com.example.the-role"}}\\t{{upper .Names}}'
+    assert bocker("ps", "--format", form) == (
+        0,
+        "CONTAINER ID   THE ROLE   NAMES\nps_42002       db         WEB\nps_42003\n",
+        "",
+    )
+    assert bocker("ps", "--format", '{{.Label "x"}}')[1] == "\\x1b[2J\n\n"
+    assert json.loads(bocker("ps", "--format", "{{json .}}")[1].splitlines()[0])["Labels"].startswith("com.example")
+    assert bocker("ps", "--format", "table {{.ID}}{{.RunningFor}}{{.CreatedAt}}")[1].startswith(
+        "CONTAINER IDCREATEDCREATED AT"
+    )
+    assert bocker("ps", "-q", "--format", "{{.Names}}")[1] == "ps_42002\nps_42003\n"
 
 
 @pytest.mark.parametrize("code", [0, 1, 7, 255])
