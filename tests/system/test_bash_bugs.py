@@ -178,8 +178,8 @@ except OSError as error:
     print(error.strerror)
 """
 ODD_NAMES = [
-    b"a blank",
-    b" both ends ",
+    b" blanks at the ends ",
+    b"a blank ",
     b"a\ttab",
     b"a\nline",
     b"quotes \" and '",
@@ -195,12 +195,12 @@ ODD_NAMES = [
 
 
 def special_files() -> list[bytes]:
-    """Return a layer with a program that is setuid, and a node of the host's memory's first device."""
+    """Return a layer with a program that is setuid, and a node of a device. (busybox gives such a right up by itself.)"""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:
         program = tarfile.TarInfo("id")
-        program.mode, program.size = 0o4755, os.path.getsize("/bin/busybox")
-        with open("/bin/busybox", "rb") as content:
+        program.mode, program.size = 0o4755, os.path.getsize("/usr/bin/id")
+        with open("/usr/bin/id", "rb") as content:
             tar.addfile(program, content)
         node = tarfile.TarInfo("zero")
         node.type, node.mode, node.devmajor, node.devminor = tarfile.CHRTYPE, 0o666, 1, 5
