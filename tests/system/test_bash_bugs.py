@@ -195,7 +195,7 @@ ODD_NAMES = [
 
 
 def special_files() -> list[bytes]:
-    """Return a layer with a program that is setuid, and a node of a device. (busybox gives such a right up by itself.)"""
+    """Return a layer with a program that is setuid (busybox would give that right up by itself), and a node."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:
         program = tarfile.TarInfo("id")

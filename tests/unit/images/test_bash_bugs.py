@@ -16,7 +16,19 @@ from bocker.images.pull import PullRequest, pull
 from bocker.registry.names import parse_name
 from tests.unit.images.bench import BASE, HOST, LINUX, TOP, Diary, ImageBench, archive, root_filesystem, three_layers
 
-ODD_NAMES = ["a blank", "a\ttab", "a\nline", "quotes \" and '", "back\\slash", "$(id) `id` *", "-n", "\udce9", "é"]
+ODD_NAMES = [
+    " blanks at the ends ",
+    "a blank ",
+    "a\ttab",
+    "semi;colon",
+    "a\nline",
+    "quotes \" and '",
+    "back\\slash",
+    "$(id) `id` *",
+    "-n",
+    "\udce9",
+    "é",
+]
 OWNER, MOMENT_NS = (1000, 1001), 1_600_000_000_000_000_001
 
 

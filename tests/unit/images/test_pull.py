@@ -254,7 +254,7 @@ def test_a_broken_transfer_goes_on_where_it_broke(bench: ImageBench) -> None:
     assert bench.diary.seen(watch.RETRYING)
 
 
-def test_P7_a_full_disk_leaves_nothing_and_then_it_works(bench: ImageBench) -> None:
+def test_P10_a_full_disk_leaves_nothing_and_then_it_works(bench: ImageBench) -> None:
     three_layers(bench)
     bench.kernel.gate = Full()
     with pytest.raises(OperationFailed, match="no space is left"):
