@@ -74,8 +74,10 @@ class ImageContent(Value):
     (64 hexadecimal digits) of its layers, the base first. config, manifest: the digests (`sha256:…`)
     of the documents among the blobs; None while its own layer was not written yet (after `init` and
     `commit`), then `base` is the configuration it was made on, `layers` and `manifest` are those of
-    the base, and author and message wait for the history. digests: HOST/REPOSITORY@sha256:… where a
-    registry has it. created_ns is when it came to be here, dated_ns what its configuration says.
+    the base, and author and message wait for the history, after the `earlier` steps: of images in
+    between that had no configuration either (each a StepRecord as JSON). digests:
+    HOST/REPOSITORY@sha256:… where a registry has it. created_ns is when it came to be here, dated_ns
+    what its configuration says.
     """
 
     uuid: str
@@ -97,8 +99,17 @@ class ImageContent(Value):
     base: str | None = None
     author: str = ""
     message: str = ""
+    earlier: tuple[str, ...] = ()
     dated_ns: int | None = None
     size_bytes: int | None = None
+
+
+class StepRecord(Value):
+    """A step of an image's history, before there is a configuration to write it in."""
+
+    created_ns: int
+    author: str = ""
+    message: str = ""
 
 
 class LayerRecord(Value):

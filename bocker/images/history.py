@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bocker.core.value import Value
 from bocker.engine import layers, resolve, store
 from bocker.engine.failures import Doing
-from bocker.images.seal import COMMIT, INIT
+from bocker.images.seal import steps_of
 from bocker.kernel.errors import Missing
 from bocker.registry.config import parse_config
 
@@ -52,13 +52,15 @@ def _written(kernel: Kernel, content: ImageContent) -> list[Step]:
 
 
 def _pending(kernel: Kernel, image: str, content: ImageContent) -> list[Step]:
-    """Return the step of an image whose own layer was not written yet."""
+    """Return the steps of an image whose own layer was not written yet."""
     if content.config is not None:
         return []
     below = layers.name_of(content.layers[-1]) if content.layers else None
     size_bytes = kernel.storage.size_bytes(image, below)
-    by = COMMIT if content.base else INIT
-    return [Step(None, content.created_ns, by, size_bytes, content.message)]
+    *earlier, last = (
+        Step(None, step.created_ns, step.created_by, 0, step.comment) for step in steps_of(content, has_layer=True)
+    )
+    return [*earlier, last.replace(size_bytes=size_bytes)]
 
 
 def _config(kernel: Kernel, digest: str | None) -> ImageConfig | None:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from bocker.core import jsontext
 from bocker.core.errors import NoSuchImage
+from bocker.core.model import StepRecord, from_data
 from bocker.core.value import Value
 from bocker.engine import layers, store
 from bocker.engine.building import Recipe, frozen_of, replace_held
@@ -22,6 +24,7 @@ from bocker.images.contents import content_of, run_fields
 from bocker.kernel.errors import AlreadyExists, Missing
 from bocker.registry.config import HistoryEntry, compose_config, parse_config
 from bocker.registry.digests import Digest, digest_of
+from bocker.registry.errors import BadDocument
 from bocker.registry.manifests import (
     GZIP,
     OCI_CONFIG,
@@ -72,44 +75,63 @@ def seal(kernel: Kernel, settings: Settings, image: ImageId, platform: Platform,
 
 def load_manifest(kernel: Kernel, content: ImageContent) -> Manifest:
     """Return the manifest of an image that has one, or of its base. Raise Missing, BadDocument."""
-    document = parse_manifest(_blob(kernel, content.manifest or ""), subject=f"manifest {content.manifest}")
-    assert isinstance(document, Manifest)
+    subject = f"manifest {content.manifest}"
+    document = parse_manifest(_blob(kernel, content.manifest or ""), subject=subject)
+    if not isinstance(document, Manifest):
+        raise BadDocument(subject, "it is an index")
     return document
+
+
+def steps_of(content: ImageContent, has_layer: bool) -> tuple[HistoryEntry, ...]:
+    """Return the steps of an image that no configuration tells of yet; the last one has its layer, if there is one."""
+    earlier = (from_data(StepRecord, jsontext.loads(text.encode()), "step") for text in content.earlier)
+    own = StepRecord(content.created_ns, content.author, content.message)
+    names = [COMMIT if content.base else INIT] + [COMMIT] * len(content.earlier)
+    return tuple(
+        HistoryEntry(step.created_ns, name, step.author, step.message, step is not own or not has_layer)
+        for name, step in zip(names, (*earlier, own), strict=True)
+    )
 
 
 def _sealed(
     kernel: Kernel, settings: Settings, image: ImageId, content: ImageContent, platform: Platform, watch: Watch
 ) -> ImageContent:
-    base = _blob(kernel, content.base) if content.base else b""
-    below = load_manifest(kernel, content).layers if content.base else ()
     frozen = frozen_of(image)
     with UndoStack() as undo:
         undo.push(store.delete_subvolume, kernel, frozen)
         _freeze(kernel, image, frozen)
         packed = _pack(kernel, settings, image, content, watch)
-        added = None if packed.entries == 0 and base else packed
-        entry = HistoryEntry(
-            content.created_ns, INIT if not base else COMMIT, content.author, content.message, not added
-        )
-        diff_id = Digest(packed.diff_id) if added else None
-        config = compose_config(base, run_fields(content), platform, diff_id, entry)
-        manifest = _manifest(config, below, added)
-        parsed = parse_config(config)
-        if added:
-            kernel.blobs.keep(str(image), packed.digest)
-            top, diff = parsed.chain_ids[-1].hexadecimal, parsed.diff_ids[-1].hexadecimal
-            layers.keep(kernel, frozen, top, diff, content.layers[-1] if content.layers else None)
-        else:
-            kernel.blobs.discard(str(image))
-        kernel.blobs.add(parsed.image_id.hexadecimal, config)
+        added = None if packed.entries == 0 and content.base else packed
+        config = _configuration(kernel, content, platform, added)
+        manifest = _manifest(kernel, content, config.data, added)
+        _keep_layer(kernel, image, content, config, added)
+        kernel.blobs.add(config.image_id.hexadecimal, config.data)
         kernel.blobs.add(manifest.digest.hexadecimal, manifest.data)
-    complete = content_of(parsed, manifest, content.source).replace(
+    complete = content_of(config, manifest, content.source).replace(
         uuid=content.uuid, created_ns=content.created_ns, size_bytes=content.size_bytes, base=content.base
     )
     if added is None:
         kernel.records.write(store.content_key(content.uuid), store.encode(complete), durable=True)
         return complete
     return _on_its_layer(kernel, image, complete)
+
+
+def _configuration(kernel: Kernel, content: ImageContent, platform: Platform, added: Packed | None) -> ImageConfig:
+    base = _blob(kernel, content.base) if content.base else b""
+    diff_id = None if added is None else Digest(added.diff_id)
+    steps = steps_of(content, added is not None)
+    return parse_config(compose_config(base, run_fields(content), platform, diff_id, steps))
+
+
+def _keep_layer(
+    kernel: Kernel, image: ImageId, content: ImageContent, config: ImageConfig, added: Packed | None
+) -> None:
+    if added is None:
+        kernel.blobs.discard(str(image))
+        return
+    kernel.blobs.keep(str(image), added.digest)
+    top, diff_id = config.chain_ids[-1].hexadecimal, config.diff_ids[-1].hexadecimal
+    layers.keep(kernel, frozen_of(image), top, diff_id, content.layers[-1] if content.layers else None)
 
 
 def _on_its_layer(kernel: Kernel, image: ImageId, content: ImageContent) -> ImageContent:
@@ -138,11 +160,11 @@ def _pack(kernel: Kernel, settings: Settings, image: ImageId, content: ImageCont
     )
 
 
-def _manifest(config: bytes, below: tuple[Descriptor, ...], added: Packed | None) -> Manifest:
-    own = Descriptor(OCI_CONFIG, digest_of(config), len(config))
-    top = () if added is None else (Descriptor(oci_layer(GZIP), Digest(added.digest), added.size_bytes),)
+def _manifest(kernel: Kernel, content: ImageContent, config: bytes, added: Packed | None) -> Manifest:
+    below = load_manifest(kernel, content).layers if content.base else ()
     lower = (attrs.evolve(layer, media_type=oci_layer(layer.compression)) for layer in below)
-    return compose_manifest(own, (*lower, *top))
+    top = () if added is None else (Descriptor(oci_layer(GZIP), Digest(added.digest), added.size_bytes),)
+    return compose_manifest(Descriptor(OCI_CONFIG, digest_of(config), len(config)), (*lower, *top))
 
 
 def _blob(kernel: Kernel, digest: str) -> bytes:

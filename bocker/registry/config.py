@@ -119,30 +119,31 @@ def compose_config(
     run: dict[str, Any],
     platform: Platform,
     diff_id: Digest | None,
-    entry: HistoryEntry,
+    steps: tuple[HistoryEntry, ...],
 ) -> bytes:
     """Return the configuration of an image made on another one, or of a first one where `base` is empty.
 
     run: the fields of OCI's `config` that the new image has; one that is empty is left out, and what else
-    the base had there is kept. diff_id: of the layer that was added, None where there is none. The same
-    values give the same bytes. What docker once wrote of its own containers is left out.
+    the base had there is kept. diff_id: of the layer that was added, None where there is none. steps: what
+    the history goes on with, one at least, the newest last. The same values give the same bytes. What docker
+    once wrote of its own containers is left out.
     """
     document: dict[str, Any] = jsontext.loads(base) if base else {}
     kept = {name: value for name, value in document.items() if name not in _DOCKERS_OWN}
     below = [str(digest) for digest in parse_config(base).diff_ids] if base else []
     inner = {name: value for name, value in (document.get("config") or {}).items() if name not in run}
     whole = kept | {
-        "created": rfc3339(entry.created_ns or 0),
+        "created": rfc3339(steps[-1].created_ns or 0),
         "architecture": document.get("architecture") or platform.architecture,
         "os": document.get("os") or platform.os,
         "config": inner | {name: value for name, value in run.items() if value},
         "rootfs": {"type": "layers", "diff_ids": below + ([str(diff_id)] if diff_id else [])},
-        "history": [*(document.get("history") or []), _history_written(entry)],
+        "history": [*(document.get("history") or []), *(_history_written(step) for step in steps)],
     }
     if platform.variant and not base:
         whole["variant"] = platform.variant
-    if entry.author:
-        whole["author"] = entry.author
+    if steps[-1].author:
+        whole["author"] = steps[-1].author
     return json.dumps(whole, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
