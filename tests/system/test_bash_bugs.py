@@ -280,6 +280,24 @@ def test_P8_a_pulled_tree_has_every_attribute(bocker, shelf: Shelf, settings: Se
     assert trees.allocated(Path(settings.store, image))[b"/sparse"] < 1 << 20
 
 
+@pytest.mark.parametrize("kind", ["layer", "configuration"])
+def test_P4_what_is_not_what_its_digest_says_is_named(
+    bocker, shelf: Shelf, settings: Settings, tmp_path: Path, kind: str
+) -> None:
+    """The registry's own file of it is another one of the same size."""
+    name = shelf.put("some/app:1", [(BASE, GZIP), (layer(file("own", os.urandom(100_000))), GZIP)])
+    marks = {"layer": b"\x1f\x8b", "configuration": b'"rootfs"'}
+    stored = [path for path in (tmp_path / "registry").rglob("data") if marks[kind] in path.read_bytes()[:4000]]
+    for path in stored:
+        path.write_bytes(path.read_bytes()[:-20] + b" " * 20)
+    result = bocker("pull", name)
+    assert (result.code, result.out) == (1, ""), result
+    digests = [path.parent.name for path in stored]
+    assert [digest for digest in digests if f"should be sha256:{digest}" in result.err.splitlines()[-1]] != [], result
+    assert [name for name in os.listdir(settings.store) if name != ".meta"] == []
+    assert not [digest for digest in digests if Path(settings.store, ".meta/blobs", digest).exists()]
+
+
 @pytest.mark.parametrize("damage", ["layer", "cut", "manifest", "none"])
 def test_P10_no_pull_leaves_a_temporary_file(
     bocker, shelf: Shelf, settings: Settings, tmp_path: Path, damage: str
