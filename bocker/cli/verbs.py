@@ -250,6 +250,18 @@ VERBS = (
         examples=("bocker history debian:12",),
     ),
     Verb(
+        "inspect",
+        "NAME...",
+        "Show all that is known of images and containers",
+        least=1,
+        most=None,
+        flags=(
+            Flag("format", "Template in place of JSON ({{.State.Pid}})", "f", "TEMPLATE"),
+            Flag("type", "Only an image, or only a container", value="image|container"),
+        ),
+        examples=("bocker inspect web debian:12", "bocker inspect -f '{{.NetworkSettings.IPAddress}}' web"),
+    ),
+    Verb(
         "rmi",
         "IMAGE...",
         "Take names from images; an image goes with its last one",
@@ -266,6 +278,26 @@ VERBS = (
         most=None,
         flags=(Flag("force", "Kill a running container first", "f"),),
         examples=("bocker rm ps_42045", "bocker rm -f web img_42002"),
+    ),
+    Verb(
+        "df",
+        "",
+        "Show what takes the space",
+        flags=(Flag("verbose", "Show each image and each container", "v"), FORMAT),
+        examples=("bocker df", "bocker df -v"),
+    ),
+    Verb(
+        "prune",
+        "",
+        "Give space back: images without a tag, and what belongs to no image",
+        flags=(
+            Flag("all", "Images with tags too, where no container was made of them", "a"),
+            Flag("containers", "Containers that have ended too"),
+            Flag("downloads", "Layers as they were downloaded too; push and save then fetch them again"),
+            Flag("force", "Do not ask", "f"),
+            Flag("dry-run", "Say what would go, and change nothing"),
+        ),
+        examples=("bocker prune", "bocker prune -af --containers", "bocker prune --dry-run"),
     ),
     Verb(
         "login",

@@ -8,7 +8,7 @@ from bocker.core import lifecycle
 from bocker.core.errors import Damaged
 from bocker.core.ids import ContainerId, ImageId
 from bocker.core.value import Value
-from bocker.engine import layers, resolve, store
+from bocker.engine import layers, listing, resolve, store
 from bocker.engine.failures import Doing
 from bocker.images.blobs import blobs_in_use
 from bocker.kernel.errors import Missing
@@ -32,7 +32,10 @@ class Usage(Value):
 
 
 class ImageUsage(Value):
-    """An image's bytes: `shared_bytes` in layers that other images have too, `own_bytes` in none but this."""
+    """An image's bytes: `shared_bytes` in layers that other images have too, `own_bytes` in none but this.
+
+    pending_bytes: those of its own that were not written as a layer yet.
+    """
 
     image: str
     tags: tuple[str, ...]
@@ -40,6 +43,18 @@ class ImageUsage(Value):
     shared_bytes: int
     own_bytes: int
     containers: int
+    pending_bytes: int = 0
+
+
+class ContainerUsage(Value):
+    """A container's bytes: what was written into it since it was made of its image."""
+
+    container: str
+    image: str
+    name: str
+    state: str
+    created_ns: int
+    size_bytes: int
 
 
 def image_usages(kernel: Kernel, settings: Settings) -> tuple[ImageUsage, ...]:
@@ -47,6 +62,14 @@ def image_usages(kernel: Kernel, settings: Settings) -> tuple[ImageUsage, ...]:
     with Doing(kernel, settings, "Measuring the images"):
         store.check_format(kernel, settings)
         return _image_usages(kernel)
+
+
+def container_usages(kernel: Kernel, settings: Settings) -> tuple[ContainerUsage, ...]:
+    """Return the bytes of every container, ascending ids; one whose record can't be read is left out."""
+    with Doing(kernel, settings, "Measuring the containers"):
+        store.check_format(kernel, settings)
+        found = (_container_usage(kernel, container) for container in store.container_ids(kernel))
+        return tuple(usage for usage in found if usage is not None)
 
 
 def usages(kernel: Kernel, settings: Settings) -> tuple[Usage, ...]:
@@ -72,9 +95,25 @@ def _image_usage(
             shared += size_bytes
         else:
             own += size_bytes
-    own += _pending_bytes(kernel, image, content)
-    tags = resolve.tags_of(kernel, image)
-    return ImageUsage(str(image), tags, content.created_ns, shared, own, made.get(content.uuid, 0))
+    pending = _pending_bytes(kernel, image, content)
+    tags, containers = resolve.tags_of(kernel, image), made.get(content.uuid, 0)
+    return ImageUsage(str(image), tags, content.created_ns, shared, own + pending, containers, pending)
+
+
+def _container_usage(kernel: Kernel, container: ContainerId) -> ContainerUsage | None:
+    try:
+        record = listing.current(kernel, container)
+        size_bytes = written_bytes(kernel, container)
+    except (Missing, Damaged):
+        return None
+    if record is None:
+        return None
+    return ContainerUsage(record.id, record.image, record.name or "", record.state, record.created_ns, size_bytes)
+
+
+def written_bytes(kernel: Kernel, container: ContainerId) -> int:
+    """Return how much was written into a container since it was made. Raise Missing."""
+    return kernel.storage.size_bytes(str(container), str(container))
 
 
 def _pending_bytes(kernel: Kernel, image: ImageId, content: ImageContent) -> int:
@@ -117,7 +156,7 @@ def _images(kernel: Kernel) -> Usage:
     found = _image_usages(kernel)
     records = {chain_id: layers.load(kernel, chain_id) for chain_id in layers.present(kernel)}
     in_layers = sum(record.size_bytes for record in records.values() if record)
-    pending = sum(_pending_bytes(kernel, image, content) for image, content in _contents(kernel))
+    pending = sum(usage.pending_bytes for usage in found)
     active = [usage for usage in found if usage.containers]
     idle = sum(usage.own_bytes for usage in found if not usage.containers)
     return Usage("Images", len(found), len(active), in_layers + pending, idle)
@@ -127,7 +166,7 @@ def _containers(kernel: Kernel) -> Usage:
     sizes = {}
     for container in store.container_ids(kernel):
         try:
-            sizes[container] = kernel.storage.size_bytes(str(container), str(container))
+            sizes[container] = written_bytes(kernel, container)
         except Missing:
             continue
     ended = [container for container in sizes if has_ended(kernel, container)]
