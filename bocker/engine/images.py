@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bocker.core.errors import NestedSubvolumes, NoSuchDirectory, NoSuchImage
 from bocker.core.ids import ImageId
-from bocker.core.model import ImageContent
+from bocker.core.model import ImageContent, StepRecord
 from bocker.core.reference import looks_like_id, parse_tag
 from bocker.core.value import Value
-from bocker.engine import resolve, store
+from bocker.engine import layers, resolve, store
 from bocker.engine.building import Recipe, new_image, replace_image
 from bocker.engine.failures import Doing
 from bocker.kernel.errors import Invalid, Missing
@@ -69,14 +69,16 @@ def commit(
         nested = kernel.storage.nested(record.id)
         if nested:
             raise NestedSubvolumes(container, tuple(name.partition("/")[2] for name in nested))
-        content = _descended(kernel, record)
-        recipe = Recipe(
-            content if changes is None else changes(content), lambda aside: kernel.storage.snapshot(record.id, aside)
-        )
-        if image is None:
-            return Committed(new_image(kernel, recipe, tag), False)
-        replace_image(kernel, image, recipe)
-        return Committed(image, True)
+        with layers.in_work(kernel):  # the new image has those that the container was made of
+            content = _descended(kernel, record)
+            recipe = Recipe(
+                content if changes is None else changes(content),
+                lambda aside: kernel.storage.snapshot(record.id, aside),
+            )
+            if image is None:
+                return Committed(new_image(kernel, recipe, tag), False)
+            replace_image(kernel, image, recipe)
+            return Committed(image, True)
 
 
 def _descended(kernel: Kernel, record: ContainerRecord) -> ImageContent:
@@ -96,12 +98,17 @@ def _descended(kernel: Kernel, record: ContainerRecord) -> ImageContent:
         stop_signal=record.stop_signal or content.stop_signal,
         labels=record.labels or content.labels,
         base=content.config or content.base,
+        earlier=() if content.config or not content.created_ns else (*content.earlier, _step(content)),
         config=None,
         digests=(),
         dated_ns=None,
         author="",
         message="",
     )
+
+
+def _step(content: ImageContent) -> str:
+    return store.encode(StepRecord(content.created_ns, content.author, content.message)).decode()
 
 
 def _target(kernel: Kernel, target: str) -> tuple[ImageId | None, str | None]:

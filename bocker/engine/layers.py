@@ -78,14 +78,19 @@ def collect(kernel: Kernel) -> tuple[str, ...]:
     except Busy:
         return ()
     with lock:
-        try:
-            contents = store.contents_in_use(kernel)
-        except Damaged:  # nobody knows what it is made of
-            return ()
-        unused = sorted(present(kernel) - {chain_id for content in contents for chain_id in content.layers})
-        for chain_id in unused:
-            _delete(kernel, chain_id)
-        _forget_records(kernel)
+        return collect_held(kernel)
+
+
+def collect_held(kernel: Kernel) -> tuple[str, ...]:
+    """As `collect`, for a caller who holds the layers' lock alone."""
+    try:
+        contents = store.contents_in_use(kernel)
+    except Damaged:  # nobody knows what it is made of
+        return ()
+    unused = sorted(present(kernel) - {chain_id for content in contents for chain_id in content.layers})
+    for chain_id in unused:
+        _delete(kernel, chain_id)
+    _forget_records(kernel)
     return tuple(name_of(chain_id) for chain_id in unused)
 
 

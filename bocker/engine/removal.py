@@ -53,11 +53,11 @@ def remove(kernel: Kernel, settings: Settings, references: tuple[str, ...], forc
             seen.add(subject)
             removals.append(_removed(kernel, settings, reference, subject, force))
     if seen:
-        _collect(kernel)
+        collect(kernel)
     return tuple(removals)
 
 
-def _collect(kernel: Kernel) -> None:
+def collect(kernel: Kernel) -> None:
     """Take away what nothing is made of any more. What was asked for is done: what fails here is left to `cleanup`."""
     try:
         for uuid in store.stray_contents(kernel):
@@ -79,7 +79,8 @@ def destroy(kernel: Kernel, container: ContainerId, name: str | None) -> None:
 
 
 def destroy_image(kernel: Kernel, image: ImageId) -> None:
-    """Take an image away: at one instant, by a name that no list shows; the rest follows. The caller holds its lock."""
+    """Take an image away: at one instant, by a name that no list shows; the rest follows. The caller holds its
+    lock, and that of the names, so that nobody gives it a tag."""
     gone = gone_of(image)
     uuid = None
     try:
@@ -132,11 +133,9 @@ def _removed(
 
 
 def _remove_image(kernel: Kernel, image: ImageId, reference: str) -> None:
-    with kernel.records.lock(str(image)):
-        try:
-            kernel.records.read(store.image_key(image))
-        except Missing:
-            raise NoSuchObject(reference) from None
+    with kernel.records.lock(str(image)), kernel.records.lock(store.NAMES_LOCK):
+        if resolve.find_image(kernel, reference) != image:  # somebody was faster, or its tag is another's by now
+            raise NoSuchObject(reference)
         destroy_image(kernel, image)
 
 

@@ -248,9 +248,8 @@ class _Sweep:
         for tag in _repeated(
             tag for image in store.image_ids(self.kernel) for tag in resolve.tags_of(self.kernel, image)
         ):
-            winner = resolve.tagged(self.kernel, tag)
+            winner = resolve.give_up_tag(self.kernel, tag)
             if winner is not None:
-                resolve.give_up_tag(self.kernel, tag, winner)
                 self.lines.append(f"Repaired: {tag} is {winner}")
 
     def names(self) -> None:

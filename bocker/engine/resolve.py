@@ -158,14 +158,21 @@ def tags_of(kernel: Kernel, image: ImageId) -> tuple[str, ...]:
         return ()
 
 
-def give_up_tag(kernel: Kernel, tag: str, winner: ImageId) -> None:
-    """Take a tag from every image but one."""
+def give_up_tag(kernel: Kernel, tag: str, winner: ImageId | None = None) -> ImageId | None:
+    """Take a tag from every image but one, the one that counts unless said; return it, None when nothing changed.
+
+    Where the winner lost it meanwhile, it is somebody else's by right.
+    """
     with kernel.records.lock(store.NAMES_LOCK):
-        for image in store.image_ids(kernel):
-            tags = tags_of(kernel, image)
-            if image != winner and tag in tags:
-                kept = tuple(other for other in tags if other != tag)
+        holders = [image for image in store.image_ids(kernel) if tag in tags_of(kernel, image)]
+        winner = tagged(kernel, tag) if winner is None else winner
+        if winner not in holders or len(holders) < 2:
+            return None
+        for image in holders:
+            if image != winner:
+                kept = tuple(other for other in tags_of(kernel, image) if other != tag)
                 kernel.records.write(store.image_key(image), store.encode(ImageTags(str(image), kept)))
+        return winner
 
 
 def named(kernel: Kernel, name: str) -> ContainerId | None:

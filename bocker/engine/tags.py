@@ -8,8 +8,8 @@ from bocker.core.reference import parse_tag
 from bocker.core.value import Value
 from bocker.engine import resolve, store
 from bocker.engine.failures import Doing
+from bocker.engine.removal import collect, destroy_image
 from bocker.engine.undo import UndoStack
-from bocker.kernel.errors import Missing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,26 +72,40 @@ def remove_images(
 def _removed(kernel: Kernel, settings: Settings, reference: str, force: bool) -> Untagged:
     try:
         with Doing(kernel, settings, f"Removing '{reference}'"):
-            image = resolve.image(kernel, reference)
+            done = _taken(kernel, reference, force)
+    except BockerError as error:
+        return Untagged(reference, error=error)
+    if done.removed is not None:
+        collect(kernel)
+    return done
+
+
+def _taken(kernel: Kernel, reference: str, force: bool) -> Untagged:
+    """Decide and act while nobody can give the image a tag, or take one from it."""
+    while True:
+        image = resolve.image(kernel, reference)
+        with kernel.records.lock(str(image)), kernel.records.lock(store.NAMES_LOCK):
+            if resolve.find_image(kernel, reference) != image:  # a tag moved meanwhile, or somebody was faster
+                continue
             tags = resolve.tags_of(kernel, image)
             named = resolve.tag_meant(reference, tags)
             if named is not None and len(tags) > 1:
-                _drop(kernel, image, named)
+                _write(kernel, image, tuple(other for other in tags if other != named))
                 return Untagged(reference, (named,))
             if len(tags) > 1 and not force:
                 raise SeveralTags(reference, tags)
-    except BockerError as error:
-        return Untagged(reference, error=error)
-    return _whole(kernel, settings, reference, image, tags)
+            destroy_image(kernel, image)
+            return Untagged(reference, tags, str(image))
 
 
-def _whole(kernel: Kernel, settings: Settings, reference: str, image: ImageId, tags: tuple[str, ...]) -> Untagged:
-    from bocker.engine.removal import remove
-
-    (removal,) = remove(kernel, settings, (str(image),))
-    if removal.error is not None:
-        return Untagged(reference, error=removal.error)
-    return Untagged(reference, tags, removal.removed)
+def remove_idle(kernel: Kernel, image: ImageId, tagged_too: bool) -> bool:
+    """Remove an image unless it is gone, or has a tag by now; return whether it was removed. What its layers
+    take is given back by `removal.collect`."""
+    with kernel.records.lock(str(image)), kernel.records.lock(store.NAMES_LOCK):
+        if image not in store.image_ids(kernel) or (resolve.tags_of(kernel, image) and not tagged_too):
+            return False
+        destroy_image(kernel, image)
+        return True
 
 
 class SeveralTags(BockerError):
@@ -102,15 +116,6 @@ class SeveralTags(BockerError):
         super().__init__(f"Image '{reference}' has several tags: {shown}", "say which, or use: bocker rmi -f")
         self.reference = reference
         self.tags = tags
-
-
-def _drop(kernel: Kernel, image: ImageId, name: str) -> None:
-    with kernel.records.lock(store.NAMES_LOCK):
-        try:
-            tags = store.load_tags(kernel, image).tags
-        except Missing:
-            return
-        _write(kernel, image, tuple(other for other in tags if other != name))
 
 
 def _change(kernel: Kernel, image: ImageId, before: tuple[str, ...], after: tuple[str, ...], undo: UndoStack) -> None:

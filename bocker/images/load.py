@@ -14,7 +14,7 @@ from bocker.engine.tags import add_tag
 from bocker.images.archive import read_archive
 from bocker.images.assembly import AllHere, Assembly
 from bocker.images.contents import content_of
-from bocker.images.pull import image_of, tidied
+from bocker.images.pull import image_of, only_once, tidied
 from bocker.kernel.archives import Bounds
 from bocker.registry.config import layers_of
 
@@ -61,8 +61,9 @@ def load(kernel: Kernel, settings: Settings, request: LoadRequest, watch: Watch)
 def _loaded(kernel: Kernel, settings: Settings, request: LoadRequest, one: Packaged, watch: Watch) -> Loaded:
     kernel.blobs.add(one.config.image_id.hexadecimal, one.config.data)
     kernel.blobs.add(one.manifest.digest.hexadecimal, one.manifest.data)
-    here = image_of(kernel, str(one.config.image_id))
-    image = _made(kernel, settings, request, one, watch) if here is None else here[0]
+    with only_once(kernel, one.config):
+        here = image_of(kernel, str(one.config.image_id))
+        image = _made(kernel, settings, request, one, watch) if here is None else here[0]
     for tag in one.tags:
         add_tag(kernel, image, tag, tag)
     return Loaded(image, one.tags)

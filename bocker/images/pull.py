@@ -23,6 +23,7 @@ from bocker.registry.transfers import Done, Transfers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from bocker.core.ids import ImageId
     from bocker.core.model import ImageContent
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from bocker.images.sources import Found, Remote
     from bocker.images.watch import Watch
     from bocker.kernel import Kernel
-    from bocker.registry.config import Layer
+    from bocker.registry.config import ImageConfig, Layer
     from bocker.registry.manifests import Descriptor
     from bocker.registry.names import ImageName
     from bocker.registry.platforms import Platform
@@ -72,6 +73,11 @@ def pull(kernel: Kernel, settings: Settings, request: PullRequest, watch: Watch)
             return _brought(kernel, settings, request, found, watch)
 
 
+def only_once(kernel: Kernel, config: ImageConfig) -> AbstractContextManager[None]:
+    """Keep others who want the same image waiting: it is one, of one id."""
+    return kernel.records.lock(f"config_{config.image_id.hexadecimal}")
+
+
 def image_of(kernel: Kernel, config: str) -> tuple[ImageId, ImageContent] | None:
     """Return the image that has a configuration (its digest as text), None when none has."""
     for image in store.image_ids(kernel):
@@ -89,14 +95,15 @@ def _brought(kernel: Kernel, settings: Settings, request: PullRequest, found: Fo
     tag = request.name.familiar if request.name.digest is None else None
     kernel.blobs.add(found.config.image_id.hexadecimal, found.config.data)
     kernel.blobs.add(found.manifest.digest.hexadecimal, found.manifest.data)
-    here = image_of(kernel, str(found.config.image_id))
-    if here is None:
-        image = _made(kernel, settings, request, found, content_of_found(request, found, origin), tag, watch)
-    else:
-        image = here[0]
-        _renewed(kernel, image, found, origin)
-        if tag is not None:
-            add_tag(kernel, image, tag, tag)
+    with only_once(kernel, found.config):
+        here = image_of(kernel, str(found.config.image_id))
+        if here is None:
+            image = _made(kernel, settings, request, found, content_of_found(request, found, origin), tag, watch)
+        else:
+            image = here[0]
+            _renewed(kernel, image, found, origin)
+            if tag is not None:
+                add_tag(kernel, image, tag, tag)
     watch.say(f"Digest: {found.digest}")
     return Pulled(image, str(found.digest), here is None)
 
