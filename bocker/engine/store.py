@@ -176,7 +176,13 @@ def uuids_in_use(kernel: Kernel) -> frozenset[str]:
 def contents_in_use(kernel: Kernel) -> tuple[ImageContent, ...]:
     """Return what is known of all images, and of those that containers were made from. Raise Damaged."""
     known = frozenset(kernel.records.list(CONTENTS))
-    return tuple(load_content(kernel, uuid) for uuid in sorted(known & uuids_in_use(kernel)))
+    found = []
+    for uuid in sorted(known & uuids_in_use(kernel)):
+        try:
+            found.append(load_content(kernel, uuid))
+        except Missing:  # it went meanwhile
+            continue
+    return tuple(found)
 
 
 def stray_contents(kernel: Kernel) -> tuple[str, ...]:

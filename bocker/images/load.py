@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from bocker.core.errors import NoSuchImage
 from bocker.core.value import Value
 from bocker.engine import layers, store
 from bocker.engine.building import Recipe, new_image
@@ -62,11 +63,15 @@ def _loaded(kernel: Kernel, settings: Settings, request: LoadRequest, one: Packa
     kernel.blobs.add(one.config.image_id.hexadecimal, one.config.data)
     kernel.blobs.add(one.manifest.digest.hexadecimal, one.manifest.data)
     with only_once(kernel, one.config):
-        here = image_of(kernel, str(one.config.image_id))
-        image = _made(kernel, settings, request, one, watch) if here is None else here[0]
-    for tag in one.tags:
-        add_tag(kernel, image, tag, tag)
-    return Loaded(image, one.tags)
+        while True:
+            here = image_of(kernel, str(one.config.image_id))
+            image = _made(kernel, settings, request, one, watch) if here is None else here[0]
+            try:
+                for tag in one.tags:
+                    add_tag(kernel, image, tag, tag)
+            except NoSuchImage:  # somebody has removed it meanwhile
+                continue
+            return Loaded(image, one.tags)
 
 
 def _made(kernel: Kernel, settings: Settings, request: LoadRequest, one: Packaged, watch: Watch) -> ImageId:

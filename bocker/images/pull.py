@@ -96,16 +96,25 @@ def _brought(kernel: Kernel, settings: Settings, request: PullRequest, found: Fo
     kernel.blobs.add(found.config.image_id.hexadecimal, found.config.data)
     kernel.blobs.add(found.manifest.digest.hexadecimal, found.manifest.data)
     with only_once(kernel, found.config):
-        here = image_of(kernel, str(found.config.image_id))
-        if here is None:
+        image = _kept(kernel, found, origin, tag)
+        fresh = image is None
+        if image is None:
             image = _made(kernel, settings, request, found, content_of_found(request, found, origin), tag, watch)
-        else:
-            image = here[0]
-            _renewed(kernel, image, found, origin)
-            if tag is not None:
-                add_tag(kernel, image, tag, tag)
     watch.say(f"Digest: {found.digest}")
-    return Pulled(image, str(found.digest), here is None)
+    return Pulled(image, str(found.digest), fresh)
+
+
+def _kept(kernel: Kernel, found: Found, origin: str, tag: str | None) -> ImageId | None:
+    """Give the image that is here already its names; return it, None when there is none."""
+    while (here := image_of(kernel, str(found.config.image_id))) is not None:
+        try:
+            _renewed(kernel, here[0], found, origin)
+            if tag is not None:
+                add_tag(kernel, here[0], tag, tag)
+        except NoSuchImage:  # somebody has removed it meanwhile
+            continue
+        return here[0]
+    return None
 
 
 def content_of_found(request: PullRequest, found: Found, origin: str) -> ImageContent:
