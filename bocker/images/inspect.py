@@ -140,7 +140,7 @@ def _container(kernel: Kernel, settings: Settings, container: ContainerId, refer
         "Path": record.command[0] if record.command else "",
         "Args": list(record.command[1:]),
         "State": _state(record),
-        "Image": record.image,
+        "Image": _image_of(kernel, record),
         "LogPath": f"{settings.store}/.meta/{store.log_key(record.id)}",
         "Name": f"/{record.name or record.id}",
         "Driver": "btrfs",
@@ -149,6 +149,21 @@ def _container(kernel: Kernel, settings: Settings, container: ContainerId, refer
         "Config": _container_config(record),
         "NetworkSettings": _network(kernel, settings, record),
     }
+
+
+def _image_of(kernel: Kernel, record: ContainerRecord) -> str:
+    """Return the id of the image that a container was made of; where that is gone, what it was called."""
+    try:
+        uuid = kernel.storage.describe(record.id).parent_uuid
+    except Missing:
+        return record.image
+    for image in store.image_ids(kernel):
+        try:
+            if kernel.storage.describe(str(image)).uuid == uuid:
+                return str(image)
+        except Missing:
+            continue
+    return record.image
 
 
 def _state(record: ContainerRecord) -> dict[str, Any]:
@@ -179,7 +194,7 @@ def _container_config(record: ContainerRecord) -> dict[str, Any]:
         "User": record.user,
         "Env": list(record.environment),
         "Cmd": list(record.command),
-        "Image": record.image_source,
+        "Image": record.image,
         "WorkingDir": record.working_directory,
         "Labels": _pairs(record.labels),
         "StopSignal": record.stop_signal,

@@ -83,19 +83,24 @@ def _image_usages(kernel: Kernel) -> tuple[ImageUsage, ...]:
     contents = dict(_contents(kernel))
     counts = _counted(chain_id for content in contents.values() for chain_id in set(content.layers))
     made = _counted(uuid for uuid in _parents(kernel))
-    return tuple(_image_usage(kernel, image, content, counts, made) for image, content in contents.items())
+    found = (_image_usage(kernel, image, content, counts, made) for image, content in contents.items())
+    return tuple(usage for usage in found if usage is not None)
 
 
 def _image_usage(
     kernel: Kernel, image: ImageId, content: ImageContent, counts: dict[str, int], made: dict[str, int]
-) -> ImageUsage:
+) -> ImageUsage | None:
+    """Return an image's bytes, None when somebody has removed it meanwhile."""
     own = shared = 0
     for chain_id, size_bytes in layers.own_bytes(kernel, content):
         if counts[chain_id] > 1:
             shared += size_bytes
         else:
             own += size_bytes
-    pending = _pending_bytes(kernel, image, content)
+    try:
+        pending = _pending_bytes(kernel, image, content)
+    except Missing:
+        return None
     tags, containers = resolve.tags_of(kernel, image), made.get(content.uuid, 0)
     return ImageUsage(str(image), tags, content.created_ns, shared, own + pending, containers, pending)
 
