@@ -11,6 +11,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from bocker.core.errors import InvalidValue
+from bocker.core.signals import parse_signal
 from bocker.registry.errors import one_line
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 SHELL = ("/bin/sh", "-c")
 _PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp|sctp))?", re.IGNORECASE)
 _NAME = re.compile(r"[^\s=\0]+")
+_OLDER = re.compile(r"\s+")
 
 
 def apply_changes(content: ImageContent, changes: tuple[str, ...]) -> ImageContent:
@@ -28,7 +30,7 @@ def apply_changes(content: ImageContent, changes: tuple[str, ...]) -> ImageConte
     for change in changes:
         word, _, rest = change.strip().partition(" ")
         instruction = _INSTRUCTIONS.get(word.upper())
-        if instruction is None or not rest.strip():
+        if instruction is None or not rest.strip() or "\0" in change:
             raise _refused(change)
         content = instruction(content, rest.strip(), change)
     return content
@@ -62,6 +64,7 @@ def _workdir(content: ImageContent, text: str, change: str) -> ImageContent:
 
 
 def _stop_signal(content: ImageContent, text: str, change: str) -> ImageContent:
+    parse_signal(text, "STOPSIGNAL")
     return content.replace(stop_signal=_one_word(text, change))
 
 
@@ -110,10 +113,9 @@ def _pairs(text: str, change: str) -> tuple[str, ...]:
         words = shlex.split(text)
     except ValueError:
         raise _refused(change) from None
-    if "=" not in words[0]:
-        name, _, value = text.partition(" ")
-        words = [f"{name}={value.strip()}"]
-    if not all("=" in word and _NAME.match(word) for word in words):
+    if words and "=" not in words[0]:
+        words = ["=".join(_OLDER.split(text, maxsplit=1))] if _NAME.fullmatch(words[0]) else []
+    if not words or not all("=" in word and _NAME.match(word) for word in words):
         raise _refused(change)
     return tuple(words)
 
@@ -133,7 +135,7 @@ def _port(word: str, change: str) -> str:
 
 
 def _one_word(text: str, change: str) -> str:
-    if len(text.split()) != 1 or "\0" in text:
+    if len(text.split()) != 1:
         raise _refused(change)
     return text
 
