@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from functools import partial
 
 import pytest
 
 from bocker.core.errors import InvalidValue, NoSuchImage
+from bocker.core.model import ImageContent
 from bocker.engine import images as engine_images
 from bocker.engine import store
 from bocker.fakes.registry import FakeRegistry
@@ -16,6 +18,7 @@ from bocker.images import watch
 from bocker.images.changes import apply_changes
 from bocker.images.errors import BadArchive, BlobGone
 from bocker.images.flat import ImportRequest, export, import_archive
+from bocker.images.history import history
 from bocker.images.load import Loaded, LoadRequest, load
 from bocker.images.save import SaveRequest, save
 from tests.unit.images.bench import HOST, LINUX, Diary, ImageBench, archive, root_filesystem, three_layers
@@ -293,3 +296,20 @@ def test_a_commit_keeps_what_run_was_told_and_the_images_command(bench: ImageBen
     assert "COLOUR=red" in content.environment
     assert (content.user, content.working_directory, content.labels) == ("0", "/bin", ("a=b",))
     assert content.command == ("/bin/sh",)
+
+
+def test_a_commit_of_a_commit_has_both_steps(bench: ImageBench) -> None:
+    for number, (image, name) in enumerate(((f"{HOST}/app:1", "first:1"), ("first:1", f"{HOST}/mine:1"))):
+        message = f"step {number}"
+        bench.run("probe", "write", f"/own{number}", "x", image=image, name=f"web{number}")
+        told = partial(ImageContent.replace, message=message)
+        engine_images.commit(bench.kernel, bench.settings, f"web{number}", name, told)
+    before = [step.comment for step in history(bench.kernel, bench.settings, f"{HOST}/mine:1")]
+    assert before[:2] == ["step 1", "step 0"]
+    bench.push(f"{HOST}/mine:1", "mine:1")
+    digest = document(bench, "mine", "1")["config"]["digest"]  # type: ignore[index]
+    config = json.loads(bench.registry.repository("mine").blobs[digest])
+    steps = [(step.get("comment"), step.get("empty_layer", False)) for step in config["history"][-2:]]
+    assert steps == [("step 0", True), ("step 1", False)]
+    assert [step.comment for step in history(bench.kernel, bench.settings, f"{HOST}/mine:1")] == before
+    assert bench.run("probe", "read", "/own0", image=f"{HOST}/mine:1").out == b"x"
