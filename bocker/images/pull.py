@@ -70,6 +70,8 @@ def pull(kernel: Kernel, settings: Settings, request: PullRequest, watch: Watch)
         with tidied(kernel), layers.in_work(kernel):
             watch.say(f"{request.name.reference}: Pulling from {request.name.repository}")
             found = sources.find(kernel, request.name, request.platform, request.remote, watch)
+            if found.config.platform not in request.platform.accepts():
+                watch.say(f"The image is for {found.config.platform}, not for {request.platform}")
             return _brought(kernel, settings, request, found, watch)
 
 
