@@ -17,6 +17,8 @@ from bocker.core.timestamps import rfc3339
 from bocker.core.value import Value
 from bocker.engine import listing, resolve, store
 from bocker.engine.failures import Doing
+from bocker.engine.plan import hostname_of
+from bocker.engine.program import HOSTNAME
 from bocker.images.contents import run_fields
 from bocker.kernel.errors import Missing
 from bocker.registry.config import parse_config
@@ -190,7 +192,7 @@ def _time(time_ns: int | None) -> str:
 def _container_config(record: ContainerRecord) -> dict[str, Any]:
     variables = _pairs(record.environment)
     return {
-        "Hostname": variables.get("HOSTNAME", record.id),
+        "Hostname": variables.get(HOSTNAME, hostname_of(store.id_of(record))),
         "User": record.user,
         "Env": list(record.environment),
         "Cmd": list(record.command),

@@ -175,7 +175,7 @@ def test_a_running_container_has_a_process_and_an_address(bench: ImageBench) -> 
     assert found["State"]["Pid"] > 1
     assert found["State"]["FinishedAt"] == "0001-01-01T00:00:00Z"
     assert found["Name"] == "/ps_42002"
-    assert found["Config"]["Hostname"] == "ps_42002"
+    assert found["Config"]["Hostname"] == "ps-42002"
     assert found["NetworkSettings"] == {
         "Bridge": "bridge0",
         "Gateway": "10.0.0.1",
