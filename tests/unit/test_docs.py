@@ -1,4 +1,4 @@
-"""The two tables of the documentation name tests, and those are there."""
+"""The two tables of the documentation name tests, and those are there; so is what pages lead to and speak of."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from bocker.cli.verbs import VERBS
+
 ROOT = Path(__file__).parents[2]
 REFERENCE = re.compile(r"`(tests/[\w/]+\.py)::([\w:]+)`")
+LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+COMMAND = re.compile(r"(?:^[$#] |`)(?:sudo )?bocker ([a-z]+)", re.MULTILINE)
+PAGES = sorted(
+    path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md"))
+)
 FACTS, BUGS = "kernel-facts.md", "bash-bugs.md"
 WAITING_FACTS = 2
 WAITS = "waits: "
@@ -61,6 +68,18 @@ def is_proved(cell: str, may_wait: bool) -> bool:
 @pytest.mark.parametrize("page", [FACTS, BUGS])
 def test_every_test_that_a_page_names_is_there(page: str) -> None:
     assert [missing for row in rows(page) for cell in row for missing in missing_tests(cell)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_page_leads_to_what_is_there_and_speaks_of_commands_that_are(page: Path) -> None:
+    text = (ROOT / page).read_text()
+    assert [target for target in LINK.findall(text) if not (ROOT / page.parent / target).exists()] == []
+    assert [word for word in COMMAND.findall(text) if word not in {verb.name for verb in VERBS}] == []
+
+
+def test_the_readme_names_every_command() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert [verb.name for verb in VERBS if f"`{verb.name}" not in text and f"bocker {verb.name}" not in text] == []
 
 
 def test_every_fact_of_the_kernel_names_its_proof() -> None:
