@@ -87,6 +87,17 @@ def frozen_of(name: object) -> str:
     return f".{name}.frozen"
 
 
+def freeze(kernel: Kernel, source: str) -> str:
+    """Make the read-only snapshot `frozen_of(source)`, and return its name. The caller holds a lock for it."""
+    frozen = frozen_of(source)
+    try:
+        kernel.storage.snapshot(source, frozen, read_only=True)
+    except AlreadyExists:  # left by an engine that was killed
+        store.delete_subvolume(kernel, frozen)
+        kernel.storage.snapshot(source, frozen, read_only=True)
+    return frozen
+
+
 def _claim(kernel: Kernel, image: ImageId, tag: str | None) -> bool:
     tags = ImageTags(str(image), () if tag is None else (tag,))
     try:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from bocker.core.errors import NoSuchImage
 from bocker.core.model import ImageContent
+from bocker.engine import store
+from bocker.kernel.errors import Missing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from bocker.core.ids import ImageId
+    from bocker.kernel import Kernel
     from bocker.registry.config import ImageConfig
     from bocker.registry.manifests import Manifest
 
@@ -34,6 +39,18 @@ def content_of(config: ImageConfig, manifest: Manifest, source: str, digests: tu
         author=config.author,
         dated_ns=config.created_ns,
     )
+
+
+def remember_origin(kernel: Kernel, image: ImageId, origin: str) -> None:
+    """Write down that a registry has an image that is here: HOST/REPOSITORY@sha256:…. Raise NoSuchImage."""
+    with kernel.records.lock(str(image)):
+        try:
+            content = store.load_content(kernel, kernel.storage.describe(str(image)).uuid)
+        except Missing:
+            raise NoSuchImage(str(image)) from None
+        if origin not in content.digests:
+            content = content.replace(digests=(*content.digests, origin))
+            kernel.records.write(store.content_key(content.uuid), store.encode(content), durable=True)
 
 
 def run_fields(content: ImageContent) -> dict[str, Any]:

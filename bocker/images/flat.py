@@ -8,13 +8,13 @@ from bocker.core.model import ImageContent
 from bocker.core.reference import parse_tag
 from bocker.core.value import Value
 from bocker.engine import resolve, store
-from bocker.engine.building import Recipe, frozen_of, new_image
+from bocker.engine.building import Recipe, freeze, frozen_of, new_image
 from bocker.engine.failures import Doing
 from bocker.engine.undo import UndoStack
 from bocker.images.changes import apply_changes
 from bocker.images.errors import BadArchive, nobody_reads
 from bocker.kernel.archives import PLAIN, STANDARD_STREAM, Bounds
-from bocker.kernel.errors import AlreadyExists, Invalid, Missing, TooLarge, Unsupported
+from bocker.kernel.errors import Invalid, Missing, TooLarge, Unsupported
 
 if TYPE_CHECKING:
     from bocker.core.ids import ImageId
@@ -42,7 +42,7 @@ def export(kernel: Kernel, settings: Settings, container: str, path: str = STAND
         frozen = frozen_of(record.id)
         with kernel.records.lock(frozen.lstrip(".")), UndoStack() as undo:
             undo.push(store.delete_subvolume, kernel, frozen)
-            _freeze(kernel, record.id, frozen)
+            freeze(kernel, record.id)
             with nobody_reads():
                 kernel.archives.pack(f"{settings.store}/{frozen}", None, path, PLAIN)
 
@@ -71,11 +71,3 @@ def _unpack(kernel: Kernel, target: str, request: ImportRequest) -> None:
         raise BadArchive(request.path, f"it is more than the limits allow: {error.detail}") from error
     except (Invalid, Unsupported) as error:
         raise BadArchive(request.path, error.detail or "it is no archive") from error
-
-
-def _freeze(kernel: Kernel, source: str, frozen: str) -> None:
-    try:
-        kernel.storage.snapshot(source, frozen, read_only=True)
-    except AlreadyExists:  # left by an engine that was killed
-        store.delete_subvolume(kernel, frozen)
-        kernel.storage.snapshot(source, frozen, read_only=True)

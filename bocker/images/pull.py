@@ -14,7 +14,7 @@ from bocker.engine.tags import add_tag
 from bocker.images import sources
 from bocker.images import watch as words
 from bocker.images.assembly import Assembly, Supply, present_below
-from bocker.images.contents import content_of
+from bocker.images.contents import content_of, remember_origin
 from bocker.images.events import tell
 from bocker.kernel.archives import Bounds
 from bocker.kernel.errors import KernelError, Missing
@@ -110,7 +110,7 @@ def _kept(kernel: Kernel, found: Found, origin: str, tag: str | None) -> ImageId
     """Give the image that is here already its names; return it, None when there is none."""
     while (here := image_of(kernel, str(found.config.image_id))) is not None:
         try:
-            _renewed(kernel, here[0], found, origin)
+            remember_origin(kernel, here[0], origin)
             if tag is not None:
                 add_tag(kernel, here[0], tag, tag)
         except NoSuchImage:  # somebody has removed it meanwhile
@@ -141,18 +141,6 @@ def _made(
         supply = _Downloads(transfers, wanted[there:], watch)
         assembly = Assembly(kernel, settings, wanted, request.bounds, supply, watch)
         return new_image(kernel, Recipe(content, assembly.begin, assembly.fill), tag)
-
-
-def _renewed(kernel: Kernel, image: ImageId, found: Found, origin: str) -> None:
-    """Write down that a registry has an image that is here already."""
-    with kernel.records.lock(str(image)):
-        try:
-            content = store.load_content(kernel, kernel.storage.describe(str(image)).uuid)
-        except Missing:
-            raise NoSuchImage(str(image)) from None
-        if origin not in content.digests:
-            content = content.replace(digests=(*content.digests, origin))
-            kernel.records.write(store.content_key(content.uuid), store.encode(content), durable=True)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from bocker.engine import layers, resolve, store
 from bocker.engine.failures import Doing
 from bocker.images import watch as words
 from bocker.images.blobs import fetch_again
+from bocker.images.contents import remember_origin
 from bocker.images.events import tell
 from bocker.images.seal import seal
 from bocker.images.sources import client_for
@@ -19,7 +20,6 @@ from bocker.registry.names import parse_name
 from bocker.registry.transfers import Transfers
 
 if TYPE_CHECKING:
-    from bocker.core.ids import ImageId
     from bocker.core.model import ImageContent
     from bocker.core.settings import Settings
     from bocker.images.seal import Sealed
@@ -68,7 +68,7 @@ def push(kernel: Kernel, settings: Settings, request: PushRequest, watch: Watch)
             _send_blobs(kernel, client, request, sealed, watch)
             manifest = sealed.manifest
             digest = client.put_manifest(request.name.reference, manifest.data, manifest.media_type)
-            _remember(kernel, image, f"{request.name.host}/{request.name.repository}@{digest}")
+            remember_origin(kernel, image, f"{request.name.host}/{request.name.repository}@{digest}")
         return Pushed(str(digest), len(manifest.data))
 
 
@@ -120,11 +120,3 @@ def _neighbours(kernel: Kernel, name: ImageName, content: ImageContent) -> tuple
     known = (parse_name(digest) for other in (content, *related) for digest in other.digests)
     there = [other.repository for other in known if other.host == name.host and other.repository != name.repository]
     return tuple(dict.fromkeys(there))[:1]
-
-
-def _remember(kernel: Kernel, image: ImageId, origin: str) -> None:
-    with kernel.records.lock(str(image)):
-        content = store.load_content(kernel, kernel.storage.describe(str(image)).uuid)
-        if origin not in content.digests:
-            renewed = content.replace(digests=(*content.digests, origin))
-            kernel.records.write(store.content_key(content.uuid), store.encode(renewed), durable=True)

@@ -17,11 +17,11 @@ from bocker.core.errors import NoSuchImage
 from bocker.core.model import StepRecord, from_data
 from bocker.core.value import Value
 from bocker.engine import layers, store
-from bocker.engine.building import Recipe, frozen_of, replace_held
+from bocker.engine.building import Recipe, freeze, frozen_of, replace_held
 from bocker.engine.undo import UndoStack
 from bocker.images import watch as words
 from bocker.images.contents import content_of, run_fields
-from bocker.kernel.errors import AlreadyExists, Missing
+from bocker.kernel.errors import Missing
 from bocker.registry.config import HistoryEntry, compose_config, parse_config
 from bocker.registry.digests import Digest, digest_of
 from bocker.registry.errors import BadDocument
@@ -96,10 +96,9 @@ def steps_of(content: ImageContent, has_layer: bool) -> tuple[HistoryEntry, ...]
 def _sealed(
     kernel: Kernel, settings: Settings, image: ImageId, content: ImageContent, platform: Platform, watch: Watch
 ) -> ImageContent:
-    frozen = frozen_of(image)
     with UndoStack() as undo:
-        undo.push(store.delete_subvolume, kernel, frozen)
-        _freeze(kernel, image, frozen)
+        undo.push(store.delete_subvolume, kernel, frozen_of(image))
+        freeze(kernel, str(image))
         packed = _pack(kernel, settings, image, content, watch)
         added = None if packed.entries == 0 and content.base else packed
         config = _configuration(kernel, content, platform, added)
@@ -140,14 +139,6 @@ def _on_its_layer(kernel: Kernel, image: ImageId, content: ImageContent) -> Imag
     recipe = Recipe(content, lambda aside: kernel.storage.snapshot(layer, aside), created_ns=content.created_ns)
     replace_held(kernel, image, recipe)
     return store.load_content(kernel, kernel.storage.describe(str(image)).uuid)
-
-
-def _freeze(kernel: Kernel, image: ImageId, frozen: str) -> None:
-    try:
-        kernel.storage.snapshot(str(image), frozen, read_only=True)
-    except AlreadyExists:  # left by an engine that was killed
-        store.delete_subvolume(kernel, frozen)
-        kernel.storage.snapshot(str(image), frozen, read_only=True)
 
 
 def _pack(kernel: Kernel, settings: Settings, image: ImageId, content: ImageContent, watch: Watch) -> Packed:
