@@ -63,7 +63,10 @@ class Entry:
 
 @attrs.frozen
 class SubvolumeRow:
-    """A tree of files: path from its top (no leading slash, `""` is the top itself) to entry."""
+    """A tree of files: path from its top (no leading slash, `""` is the top itself) to entry.
+
+    made_of: what a snapshot had in it when it was taken.
+    """
 
     id: int
     filesystem: int
@@ -71,6 +74,7 @@ class SubvolumeRow:
     uuid: str = ""
     parent_uuid: str | None = None
     read_only: bool = False
+    made_of: Mapping[str, Entry] = attrs.field(factory=dict, repr=False, eq=False)
 
 
 @attrs.frozen

@@ -111,7 +111,7 @@ def _snapshot(state: State, top: files.Spot, source: str, target: str, read_only
     spot = _check_free(state, top, target)
     tree = {path: _without_nested(entry) for path, entry in origin.files.items()}
     state, number = files.add_tree(
-        state, origin.filesystem, tree, uuid=_uuid(state), parent_uuid=origin.uuid, read_only=read_only
+        state, origin.filesystem, tree, uuid=_uuid(state), parent_uuid=origin.uuid, read_only=read_only, made_of=tree
     )
     return files.put_entry(state, spot.place, Entry(SUBVOLUME, subvolume=number))
 
@@ -228,8 +228,9 @@ def _below(state: State, row: SubvolumeRow, name: str) -> list[str]:
 
 
 def _size_bytes(state: State, top: files.Spot, name: str, since: str | None) -> int:
+    row = _subvolume(state, top, name)
     before: Mapping[str, Entry] = {} if since is None else _subvolume(state, top, since).files
-    tree = _subvolume(state, top, name).files
+    before, tree = row.made_of if since == name else before, row.files
     written = [(path, entry) for path, entry in tree.items() if entry.content != _content(before.get(path))]
     contents = {entry.inode or path: entry.content for path, entry in written}
     return sum(len(content) for content in contents.values())

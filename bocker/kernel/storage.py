@@ -80,9 +80,9 @@ class Storage(ABC):
     def size_bytes(self, name: str, since: str | None = None) -> int:
         """Return how much room the files of a subvolume take: what is allocated to each, hard links
         counted once, whatever they share with other subvolumes. With `since`, a read-only snapshot that
-        `name` descends from: only what was written to them after it was taken, of a file no less than the
-        changed part and no more than the whole. What is not on disk yet (`sync`) may be missing. Raise
-        Missing, Invalid when one is no subvolume."""
+        `name` descends from, or `name` itself, which is a snapshot: only what was written to them after it
+        was taken, of a file no less than the changed part and no more than the whole. What is not on disk
+        yet (`sync`) may be missing. Raise Missing, Invalid when one is no subvolume."""
 
     @abstractmethod
     def sync(self) -> None:

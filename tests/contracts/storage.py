@@ -500,6 +500,20 @@ class StorageContract:
         for name in ("ps_1", "later"):
             assert 120_000 <= kernel.storage.size_bytes(name, "base") <= 120_000 + 2 * BLOCK_BYTES
 
+    def test_a_size_since_itself_is_what_was_written_into_a_snapshot(
+        self, kernel: Kernel, settings: Settings, lab: Lab
+    ) -> None:
+        """Not what it was made of, whatever is written there later."""
+        kernel.storage.create("img_1")
+        lab.write_file(f"{settings.store}/img_1/kept", b"x" * 1_000_000)
+        kernel.storage.snapshot("img_1", "ps_1")
+        kernel.storage.sync()
+        assert kernel.storage.size_bytes("ps_1", "ps_1") == 0
+        lab.write_file(f"{settings.store}/ps_1/new", b"z" * 70_000)
+        lab.write_file(f"{settings.store}/img_1/other", b"z" * 70_000)
+        kernel.storage.sync()
+        assert 70_000 <= kernel.storage.size_bytes("ps_1", "ps_1") <= 70_000 + BLOCK_BYTES
+
     def test_a_size_since_what_is_no_snapshot_is_refused(self, kernel: Kernel, settings: Settings, lab: Lab) -> None:
         """Missing or no subvolume; its name is one component too."""
         kernel.storage.create("img_1")

@@ -82,9 +82,10 @@ def test_containers_that_ended_could_go(bench: ImageBench) -> None:
 
 
 def test_containers_one_by_one(bench: ImageBench) -> None:
-    bench.run("probe", "exit", "0", image=APP, name="web")
+    bench.run("probe", "write", "/own", "x" * 321, image=APP, name="web")
     (found,) = container_usages(bench.kernel, bench.settings)
-    assert found == ContainerUsage("ps_42002", APP, "web", "exited", found.created_ns, found.size_bytes)
+    assert found == ContainerUsage("ps_42002", APP, "web", "exited", found.created_ns, 321)
+    assert of_kinds(bench)["Containers"] == Usage("Containers", 1, 0, 321, 321)
     bench.kernel.records.write("containers/ps_42002", b"{")
     assert container_usages(bench.kernel, bench.settings) == ()
     assert (of_kinds(bench)["Containers"].total, of_kinds(bench)["Containers"].active) == (1, 1)
