@@ -45,11 +45,22 @@ def blobs_in_use(kernel: Kernel, without: frozenset[str] = frozenset()) -> froze
     return documents | frozenset(layers)
 
 
+def blobs_to_keep(kernel: Kernel, without: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Return the digests (64 digits) of those blobs but for the layers that can be fetched again: a registry has
+    an image that is here, and that they belong to."""
+    there = [content for content in store.contents_in_use(kernel) if content.digests and content.uuid not in without]
+    layers = {layer.digest.hexadecimal for content in there for layer in _layers_of(kernel, content)}
+    return blobs_in_use(kernel, without) - (layers - documents_in_use(kernel, without))
+
+
 def fetch_again(
     kernel: Kernel, content: ImageContent, blob: Descriptor, image: str, remote: Remote, watch: Watch
 ) -> None:
-    """Fetch a layer that was pruned, from the first registry that has the image. Raise BlobGone."""
-    for origin in content.digests:
+    """Fetch a layer that was pruned, from the first registry that has the image, or one that the layer is of too.
+
+    Raise BlobGone.
+    """
+    for origin in _origins(kernel, content, blob):
         name = parse_name(origin)
         client = client_for(kernel, name, endpoints(name, remote.registries)[-1], remote)
         try:
@@ -61,12 +72,22 @@ def fetch_again(
     raise BlobGone(str(blob.digest), image)
 
 
+def _origins(kernel: Kernel, content: ImageContent, blob: Descriptor) -> tuple[str, ...]:
+    others = (other for other in store.contents_in_use(kernel) if other.digests and other.uuid != content.uuid)
+    related = (other for other in others if blob.digest in {layer.digest for layer in _layers_of(kernel, other)})
+    return tuple(dict.fromkeys(origin for one in (content, *related) for origin in one.digests))
+
+
 def _fetch(kernel: Kernel, client: Client, blob: Descriptor, watch: Watch) -> None:
     with Transfers(client, kernel.blobs, kernel.records) as transfers:
         transfers.start(blob)
         while transfers.is_busy:
             for event in transfers.step(WAIT_S):
                 tell(watch, event, words.DOWNLOADING, words.DOWNLOADED)
+
+
+def _layers_of(kernel: Kernel, content: ImageContent) -> tuple[Descriptor, ...]:
+    return _layers(kernel, content.manifest.rpartition(":")[2]) if content.manifest else ()
 
 
 def _layers(kernel: Kernel, digits: str) -> tuple[Descriptor, ...]:

@@ -11,7 +11,7 @@ from bocker.engine import layers, store
 from bocker.engine.failures import Doing
 from bocker.engine.removal import collect, remove
 from bocker.engine.tags import remove_idle
-from bocker.images.blobs import blobs_in_use, documents_in_use
+from bocker.images.blobs import blobs_in_use, blobs_to_keep
 from bocker.images.errors import AtWork
 from bocker.images.space import ImageUsage, has_ended, image_usages, written_bytes
 from bocker.kernel.errors import Busy, Missing
@@ -31,7 +31,7 @@ class Sought(Value):
     """What to prune beside images without a tag and what belongs to no image.
 
     everything: tagged images, too. containers: those that have ended. downloads: the layers as they were
-    downloaded, of images that are here, too; what then is pushed is fetched again.
+    downloaded, of images that are here, too, where a registry has them; what then is pushed is fetched again.
     """
 
     everything: bool = False
@@ -173,7 +173,7 @@ def _may_go(kernel: Kernel, usage: ImageUsage, sought: Sought, ended: Iterable[s
 
 def _blobs(kernel: Kernel, sought: Sought, leaving: frozenset[str] = frozenset()) -> dict[str, int]:
     """Return the blobs that no image needs when the contents with these UUIDs are gone."""
-    used = (documents_in_use if sought.downloads else blobs_in_use)(kernel, leaving)
+    used = (blobs_to_keep if sought.downloads else blobs_in_use)(kernel, leaving)
     return _named(blob for blob in kernel.blobs.list() if blob.name not in used)
 
 
