@@ -17,6 +17,8 @@ WHITEOUT = ".wh."
 META = ".wh..wh."
 OPAQUE = ".wh..wh..opq"
 LONGEST_PATH = 4096
+STRETCH_BYTES = 1 << 16  # of zeros, from one of its multiples on, become a hole
+BLOCK_BYTES = 1 << 12  # fewer zeros make none
 KEPT = ("security.capability", "system.posix_acl_access", "system.posix_acl_default")
 KINDS = {
     tarstream.DIRECTORY: DIRECTORY,
@@ -175,18 +177,24 @@ def _text(name: bytes) -> str:
 def _made(entry: tarstream.Entry, stream: tarstream.TarStream) -> Entry:
     kind = KINDS[entry.kind]
     xattrs = {_text(name): value for name, value in entry.xattrs} if kind in {FILE, DIRECTORY} else {}
+    content = content_of(entry, stream) if kind == FILE else b""
     return Entry(
         kind,
         0o777 if kind == SYMLINK else entry.mode,
         entry.uid,
         entry.gid,
         entry.modified_ns,
-        content_of(entry, stream) if kind == FILE else b"",
+        content,
         _text(entry.link) if kind == SYMLINK else "",
         entry.device,
         tuple(sorted((name, value) for name, value in xattrs.items() if name.startswith("user.") or name in KEPT)),
-        sparse=sum(length for _, length in entry.pieces) < entry.size_bytes,
+        sparse=sum(length for _, length in entry.pieces) < entry.size_bytes or _has_long_zeros(content),
     )
+
+
+def _has_long_zeros(content: bytes) -> bool:
+    stretches = (content[at : at + STRETCH_BYTES] for at in range(0, len(content), STRETCH_BYTES))
+    return any(len(stretch) >= BLOCK_BYTES and not stretch.strip(b"\0") for stretch in stretches)
 
 
 def content_of(entry: tarstream.Entry, stream: tarstream.TarStream) -> bytes:

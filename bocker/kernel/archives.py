@@ -82,9 +82,10 @@ class Archives(ABC):
         - `.wh.NAME` takes NAME away, `.wh..wh..opq` all in its directory: of the layers below only,
           wherever in the archive it stands. Other names that begin with `.wh..wh.` are passed over.
         - Kept: owners by number, modes with setuid, setgid and sticky, times of modification to the
-          nanosecond, hard links (to the layers below too), symbolic links, devices, FIFOs, holes, and
-          of files and directories the extended attributes `user.*`, `security.capability` and POSIX
-          ACLs. Attributes of other kinds are for the host's kernel and are left out.
+          nanosecond, hard links (to the layers below too), symbolic links, devices, FIFOs, and of files
+          and directories the extended attributes `user.*`, `security.capability` and POSIX ACLs.
+          Attributes of other kinds are for the host's kernel and are left out.
+        - Holes are kept, and made of long runs of zeros: of those from 128 KiB up, of none below 4 KiB.
 
         After an error a part is left. Raise Missing when there is no blob or target, Invalid for what
         is no archive, a broken or a truncated one, or one that can't be carried out (EINVAL, with
@@ -111,9 +112,9 @@ class Archives(ABC):
 
         Unpacking the layer on `base` gives `tree`, in all that `unpack` keeps. Entries are in the order of
         their names, each directory before what is in it, and the same trees give the same stream: names of
-        owners are left out, and compression adds no time. What went is told by whiteouts; a directory that
-        is another one now by an opaque one, or by what went from it. Every name of a changed file with
-        several is there, the later ones as hard links. Of a directory that moved, all is there.
+        owners are left out, holes are zeros, and compression adds no time. What went is told by whiteouts; a
+        directory that is another one now by an opaque one, or by what went from it. Every name of a changed file
+        with several is there, the later ones as hard links. Of a directory that moved, all is there.
 
         What a layer can't say is left out: sockets, names that begin with `.wh.`, extended attributes with a
         `=` in their names. What is mounted in a snapshot is not seen, and a nested subvolume is the empty

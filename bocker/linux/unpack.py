@@ -32,7 +32,10 @@ FAILED = "failed"
 _DATA, _STATUS = 3, 4  # the child's only descriptors, besides the standard three
 _HIGHEST_DESCRIPTOR = 1 << 20
 _KEPT = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP")
-_WRITE_BYTES = 1 << 18
+_READ_BYTES = 1 << 18
+_BLOCK_BYTES = 1 << 12  # of file systems: fewer zeros make no hole
+_STRETCH_BYTES = 1 << 16
+_ZEROS = bytes(_STRETCH_BYTES)
 
 _WHITEOUT = b".wh."
 _META = b".wh..wh."
@@ -166,7 +169,7 @@ class Unpacking:
 
     def _drain(self) -> None:
         """Take the filling after the end, which is hashed too; the parent would wait."""
-        while os.read(_DATA, _WRITE_BYTES):
+        while os.read(_DATA, _READ_BYTES):
             pass
 
     def _apply(self, entry: Entry) -> None:
@@ -297,18 +300,15 @@ class Unpacking:
             os.close(fd)
 
     def _fill(self, fd: int, entry: Entry) -> None:
-        sparse = entry.pieces != ((0, entry.size_bytes),)
-        if sparse and entry.size_bytes:
-            os.ftruncate(fd, entry.size_bytes)
+        written = 0
         for offset, length in entry.pieces:
-            if sparse:
-                os.lseek(fd, offset, os.SEEK_SET)
-            left = length
-            while left:
-                piece = self._tar.data(left)
-                left -= len(piece)
-                while piece:
-                    piece = piece[os.write(fd, piece) :]
+            end = offset + length
+            while offset < end:
+                piece = self._tar.data(end - offset)
+                written = _write_at(fd, piece, offset) or written
+                offset += len(piece)
+        if written < entry.size_bytes:
+            os.ftruncate(fd, entry.size_bytes)
 
     def _make_directory(self, place: _Place, name: bytes, entry: Entry) -> None:
         os.mkdir(name, 0o700, dir_fd=place.fd)
@@ -407,6 +407,29 @@ def _remove_tree(directory: int, name: bytes, depth: int) -> None:
 def _check_depth(depth: int) -> None:
     if depth > _DEEPEST_TREE:
         raise Beyond(errno.E2BIG, f"a tree of more than {_DEEPEST_TREE} directories has to go")
+
+
+def _write_at(fd: int, data: memoryview, offset: int) -> int:
+    """Write to an offset, but not the stretches that are zeros: they become a hole. Return the end of what was
+    written, 0 when that was nothing. Stretches begin at their multiples in the file, or where the data do."""
+    written = begin = end = 0
+    while end < len(data) >= _BLOCK_BYTES:
+        at, end = end, min(len(data), end + _STRETCH_BYTES - (offset + end) % _STRETCH_BYTES)
+        if _ZEROS.startswith(data[at:end]):
+            written = _write_all(fd, data[begin:at], offset + begin) or written
+            begin = end
+    return _write_all(fd, data[begin:], offset + begin) or written
+
+
+def _write_all(fd: int, data: memoryview, offset: int) -> int:
+    """Write all, if there is any; return where it ends, or 0."""
+    if not data:
+        return 0
+    while data:
+        count = os.pwrite(fd, data, offset)
+        data = data[count:]
+        offset += count
+    return offset
 
 
 def _set_owner_and_time(place: _Place, name: bytes, entry: Entry) -> None:

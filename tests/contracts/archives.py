@@ -29,6 +29,14 @@ MOMENT = b"1000000000.123456789"
 CAPABILITY = bytes.fromhex("0100000200200000000000000000000000000000")  # cap_net_raw=ep
 HOLE_BYTES = 1 << 20
 PIECES = ((0, b"start" + bytes(4091)), (HOLE_BYTES, b"end"))
+ZEROS = {
+    "in the middle": b"x" * 70_001 + bytes(HOLE_BYTES) + b"y" * 70_001,
+    "at the start": bytes(HOLE_BYTES) + b"end",
+    "at the end": b"start" + bytes(HOLE_BYTES),
+    "alone": bytes(HOLE_BYTES),
+    "alone, and more than whole blocks": bytes(HOLE_BYTES + 12_345),
+    "twice": b"start" + bytes(HOLE_BYTES) + b"middle" + bytes(3 * HOLE_BYTES) + b"end",
+}
 LONG = b"/".join([b"directory-of-thirty-characters"] * 10) + b"/file"
 ZSTD_SKIPPABLE = b"\x50\x2a\x4d\x18" + (4).to_bytes(4, "little") + b"skip"
 
@@ -228,6 +236,33 @@ class ArchivesContract(BundlesContract, PackingContract):
         unpack(kernel, lab, archive(entry))
         content = b"".join(data.ljust(1000, b"\0") for _, data in pieces).ljust(300_000, b"\0")
         assert lab.read_file(f"{lab.directory}/tree/sparse") == content
+
+    @pytest.mark.parametrize("content", ZEROS.values(), ids=ZEROS)
+    @pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "gzip"])
+    def test_long_runs_of_zeros_become_holes(
+        self, kernel: Kernel, lab: Lab, compress: Callable[[bytes], bytes], content: bytes
+    ) -> None:
+        """In place of what was there, too; the file is as long as it is, and has what it has."""
+        data = archive(file(b"file", b"x" * HOLE_BYTES), file(b"file", content), file(b"after", b"it"))
+        tree = tree_of(kernel, lab, compress(data))
+        assert tree["file"].sparse
+        assert lab.read_file(f"{lab.directory}/tree/file") == content
+        assert tree["after"].content == b"it"
+
+    @pytest.mark.parametrize("length", [1, 511, 4095, 4096, 65_535, 65_536, 65_537, 200_000])
+    def test_zeros_of_any_length_are_kept(self, kernel: Kernel, lab: Lab, length: int) -> None:
+        """Alone, before data, and after; whether there is a hole or not."""
+        contents = {b"alone": bytes(length), b"first": bytes(length) + b"x", b"last": b"x" + bytes(length)}
+        unpack(kernel, lab, archive(*(file(name, content) for name, content in contents.items())))
+        for name, content in contents.items():
+            assert lab.read_file(f"{lab.directory}/tree/{name.decode()}") == content
+
+    def test_short_runs_of_zeros_are_no_holes(self, kernel: Kernel, lab: Lab) -> None:
+        """They would cost more than they give."""
+        content = (bytes(4000) + b"x") * 500
+        tree = tree_of(kernel, lab, archive(file(b"file", content)))
+        assert not tree["file"].sparse
+        assert lab.read_file(f"{lab.directory}/tree/file") == content
 
     # Names and numbers
 
