@@ -1,9 +1,9 @@
 """The tar format, written: POSIX's ustar with PAX headers where it needs them; pax(1), tar(5), and GNU tar's
 manual, "Tar Internals".
 
-Pure functions from an entry to its bytes. An archive is, of each entry, `header`, the stored pieces of its
-content one after the other, and `filling`; at last `END`. The same entry gives the same bytes: names of owners
-and the time of writing are nowhere.
+Pure functions from an entry to its bytes. An archive is, of each entry, `header`, its whole content, and
+`filling`; at last `END`. The same entry gives the same bytes: names of owners and the time of writing are nowhere.
+Holes are zeros: docker and podman read a map of them, but fail when they are to save an image with one.
 """
 
 from __future__ import annotations
@@ -32,31 +32,23 @@ _TYPES = {FILE: b"0", HARD_LINK: b"1", SYMLINK: b"2", CHARACTER: b"3", BLOCK: b"
 _LONGEST_NAME = 100
 _MOST_OWNER = 0o7777777
 _MOST_SIZE = 0o77777777777
-_EXTENSION = Entry(FILE, b"PaxHeaders", 0o644, 0, 0, 0)  # no reader uses the extended header's own name
-_SPARSE_NAME = b"GNUSparseFile.0"
+_EXTENSION_NAME = b"PaxHeaders"  # no reader uses it
 
 
 def header(entry: Entry) -> bytes:
-    """Return what stands before an entry's data: its header, the extended one before it when it needs one,
-    and the map of a sparse file. Raise ValueError when an extended header were longer than readers take."""
+    """Return what stands before an entry's data: its header, and the extended one before it when it needs one.
+    `Entry.pieces` is of no account. Raise ValueError when an extended header were longer than readers take."""
     name = entry.name
     if entry.kind == DIRECTORY and not name.endswith(b"/"):
         name += b"/"
-    pieces = _map(entry)
-    stored = stored_bytes(entry) + len(pieces)
-    records = _records(entry, name, stored, bool(pieces))
     extended = b""
-    if records:
+    if records := _records(entry, name):
         data = b"".join(_record(key, value) for key, value in records)
         if len(data) > LONGEST_EXTENSION_BYTES:
             raise ValueError(f"{len(data)} bytes of names and attributes")
-        extended = _block(_EXTENSION, _EXTENSION.name, b"x", len(data)) + data + filling(len(data))
-    return extended + _block(entry, _SPARSE_NAME if pieces else name, _TYPES[entry.kind], stored) + pieces
-
-
-def stored_bytes(entry: Entry) -> int:
-    """Return how much of a file's content is in the archive; a sparse one has less than its size."""
-    return sum(length for _, length in entry.pieces) if entry.kind == FILE else 0
+        extension = Entry(FILE, _EXTENSION_NAME, 0o644, 0, 0, 0, len(data))
+        extended = _block(extension, _EXTENSION_NAME, b"x") + data + filling(len(data))
+    return extended + _block(entry, name, _TYPES[entry.kind])
 
 
 def filling(size_bytes: int) -> bytes:
@@ -64,30 +56,14 @@ def filling(size_bytes: int) -> bytes:
     return bytes(-size_bytes % BLOCK_BYTES)
 
 
-def _map(entry: Entry) -> bytes:
-    """Return the map of a sparse file, GNU's version 1.0: lines of decimal numbers, up to a whole block."""
-    whole = ((0, entry.size_bytes),) if entry.size_bytes else ()
-    if entry.kind != FILE or entry.pieces == whole:
-        return b""
-    pieces = entry.pieces
-    if not pieces or sum(pieces[-1]) < entry.size_bytes:
-        pieces = (*pieces, (entry.size_bytes, 0))  # GNU tar makes a file as long as its last piece says
-    lines = b"%d\n" % len(pieces) + b"".join(b"%d\n%d\n" % piece for piece in pieces)
-    return lines + filling(len(lines))
-
-
-def _records(entry: Entry, name: bytes, stored: int, sparse: bool) -> list[tuple[bytes, bytes]]:
+def _records(entry: Entry, name: bytes) -> list[tuple[bytes, bytes]]:
     """Return what the header's own fields can't say."""
     records = []
-    if sparse:
-        size = b"%d" % entry.size_bytes
-        records += [(b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0")]
-        records += [(b"GNU.sparse.name", name), (b"GNU.sparse.realsize", size)]
-    elif _is_odd(name):
+    if _is_odd(name):
         records.append((b"path", name))
     if _is_odd(entry.link):
         records.append((b"linkpath", entry.link))
-    records += [(key, b"%d" % value) for key, value in _large(entry, stored)]
+    records += [(key, b"%d" % value) for key, value in _large(entry)]
     if entry.modified_ns % SECOND_NS or not 0 <= entry.modified_ns // SECOND_NS <= _MOST_SIZE:
         records.append((b"mtime", _seconds(entry.modified_ns)))
     return records + [(b"SCHILY.xattr." + key, value) for key, value in entry.xattrs]
@@ -97,8 +73,9 @@ def _is_odd(name: bytes) -> bool:
     return len(name) > _LONGEST_NAME or not name.isascii()
 
 
-def _large(entry: Entry, stored: int) -> Sequence[tuple[bytes, int]]:
-    numbers = ((b"uid", entry.uid, _MOST_OWNER), (b"gid", entry.gid, _MOST_OWNER), (b"size", stored, _MOST_SIZE))
+def _large(entry: Entry) -> Sequence[tuple[bytes, int]]:
+    owners = ((b"uid", entry.uid, _MOST_OWNER), (b"gid", entry.gid, _MOST_OWNER))
+    numbers = (*owners, (b"size", entry.size_bytes, _MOST_SIZE))
     return [(key, value) for key, value, most in numbers if value > most]
 
 
@@ -118,14 +95,14 @@ def _record(key: bytes, value: bytes) -> bytes:
     return b"%d" % length + rest
 
 
-def _block(entry: Entry, name: bytes, kind: bytes, size: int) -> bytes:
+def _block(entry: Entry, name: bytes, kind: bytes) -> bytes:
     """Return a header of 512 bytes; what does not fit into it is cut off, or 0, and said by a record."""
     seconds = entry.modified_ns // SECOND_NS
     fields = (
         name[:_LONGEST_NAME].ljust(_LONGEST_NAME, b"\0"),
         b"%07o\0" % (entry.mode & 0o7777),
         *(b"%07o\0" % (number if number <= _MOST_OWNER else 0) for number in (entry.uid, entry.gid)),
-        b"%011o\0" % (size if size <= _MOST_SIZE else 0),
+        b"%011o\0" % (entry.size_bytes if entry.size_bytes <= _MOST_SIZE else 0),
         b"%011o\0" % (seconds if 0 <= seconds <= _MOST_SIZE else 0),
         b" " * 8,
         kind,

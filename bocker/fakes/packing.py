@@ -17,7 +17,6 @@ from bocker.kernel.archives import GZIP, PLAIN, Packed
 
 DEEPEST = 512  # directories; what Linux can hold open, and more than any image has
 _GZIP = 16 + zlib.MAX_WBITS
-_BLOCK_BYTES = 4096
 _TYPES = {kind: type_ for type_, kind in KINDS.items()}
 
 Files = Mapping[str, Entry]
@@ -89,23 +88,12 @@ def _with_content(path: str, row: Entry | None, first: str) -> tuple[tarstream.E
     entry = entry.replace(xattrs=_attributes(row), link=row.target.encode("utf-8", "surrogateescape"))
     if row.kind != FILE:
         return entry.replace(device=row.device), b""
-    pieces = _pieces(row)
-    content = b"".join(row.content[offset : offset + length] for offset, length in pieces)
-    return entry.replace(size_bytes=len(row.content), pieces=pieces), content
+    return entry.replace(size_bytes=len(row.content)), row.content
 
 
 def _attributes(row: Entry) -> tuple[tuple[bytes, bytes], ...]:
     kept = [found for found in row.xattrs if (found[0].startswith("user.") or found[0] in KEPT) and "=" not in found[0]]
     return tuple((name.encode("utf-8", "surrogateescape"), value) for name, value in sorted(kept))
-
-
-def _pieces(row: Entry) -> tuple[tuple[int, int], ...]:
-    """Return what is stored of a file: of a sparse one the blocks that have something in them."""
-    size = len(row.content)
-    if not row.sparse:
-        return ((0, size),) if size else ()
-    starts = [at for at in range(0, size, _BLOCK_BYTES) if any(row.content[at : at + _BLOCK_BYTES])]
-    return tuple((at, min(_BLOCK_BYTES, size - at)) for at in starts)
 
 
 def _parts(entry: tarstream.Entry, content: bytes) -> tuple[bytes, ...]:

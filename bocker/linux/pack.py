@@ -28,10 +28,8 @@ if TYPE_CHECKING:
 COMPRESSIONS = (PLAIN, GZIP)
 _CHUNK_BYTES = 1 << 18
 _GZIP = 16 + zlib.MAX_WBITS  # zlib.h: deflateInit2 for gzip's header, of time 0 and without a name, and trailer
-_LEAST_HOLES_BYTES = 1 << 16
-_MOST_PIECES = 10_000
+_ZEROS = bytes(_CHUNK_BYTES)
 _STANDARD_OUTPUT = 1
-_BLOCK_BYTES = 512  # of st_blocks
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _USER = "user."
@@ -248,9 +246,10 @@ class Packing:
             status.st_uid,
             status.st_gid,
             status.st_mtime_ns,
+            status.st_size if kind == tarstream.FILE else 0,
         )
         if kind == tarstream.FILE:
-            self._add_file(folder, name, entry, status)
+            self._add_file(folder, name, entry)
         elif kind == tarstream.DIRECTORY:
             self._add_directory(folder, name, entry)
         elif kind == tarstream.SYMLINK:
@@ -274,52 +273,46 @@ class Packing:
         finally:
             os.close(fd)
 
-    def _add_file(self, folder: int, name: bytes, entry: Entry, status: os.stat_result) -> None:
+    def _add_file(self, folder: int, name: bytes, entry: Entry) -> None:
         fd = os.open(name, _FILE, dir_fd=folder)
         try:
-            pieces = _pieces(fd, status)
-            self._add_header(entry.replace(size_bytes=status.st_size, pieces=pieces, xattrs=_attributes(fd)))
-            for offset, length in pieces:
-                self._add_content(fd, offset, length)
-            self._target.add(tarwriter.filling(sum(length for _, length in pieces)))
+            self._add_header(entry.replace(xattrs=_attributes(fd)))
+            at = 0
+            while at < entry.size_bytes:
+                begin, end = _stretch(fd, at, entry.size_bytes)
+                self._add_zeros(begin - at)
+                self._add_data(fd, begin, end)
+                at = end
+            self._target.add(tarwriter.filling(entry.size_bytes))
         finally:
             os.close(fd)
 
-    def _add_content(self, fd: int, offset: int, length: int) -> None:
-        while length:
-            data = os.pread(fd, min(length, _CHUNK_BYTES), offset)
+    def _add_zeros(self, count: int) -> None:
+        while count:
+            zeros = _ZEROS[:count]
+            count -= len(zeros)
+            self._target.add(zeros)
+            self._progress.tick()
+
+    def _add_data(self, fd: int, begin: int, end: int) -> None:
+        while begin < end:
+            data = os.pread(fd, min(end - begin, _CHUNK_BYTES), begin)
             if not data:
                 raise ToolError(errno.EIO, "a file became shorter")
-            offset += len(data)
-            length -= len(data)
+            begin += len(data)
             self._target.add(data)
             self._progress.tick()
 
 
-def _pieces(fd: int, status: os.stat_result) -> tuple[tuple[int, int], ...]:
-    """Return what of a file is to be stored: all, unless its holes are worth a map."""
-    size = status.st_size
-    if size - status.st_blocks * _BLOCK_BYTES >= _LEAST_HOLES_BYTES:
-        pieces = _data(fd, size)
-        if len(pieces) <= _MOST_PIECES and size - sum(length for _, length in pieces) >= _LEAST_HOLES_BYTES:
-            return pieces
-    return ((0, size),) if size else ()
-
-
-def _data(fd: int, size: int) -> tuple[tuple[int, int], ...]:
-    """Return offset and length of what is no hole, lseek(2)."""
-    pieces: list[tuple[int, int]] = []
-    at = 0
-    while at < size and len(pieces) <= _MOST_PIECES:
-        try:
-            start = os.lseek(fd, at, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # only a hole is left
-                break
-            raise
-        at = min(os.lseek(fd, start, os.SEEK_HOLE), size)
-        pieces.append((start, at - start))
-    return tuple(pieces)
+def _stretch(fd: int, start: int, size: int) -> tuple[int, int]:
+    """Return where the next data begin and end, lseek(2); nothing at the end when only a hole is left."""
+    try:
+        begin = os.lseek(fd, start, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return size, size
+        raise
+    return begin, os.lseek(fd, begin, os.SEEK_HOLE)
 
 
 def _attributes(fd: int) -> tuple[tuple[bytes, bytes], ...]:
