@@ -293,7 +293,7 @@ VERBS = (
         flags=(
             Flag("all", "Images with tags too, where no container was made of them", "a"),
             Flag("containers", "Containers that have ended too"),
-            Flag("downloads", "Layers as they were downloaded too; push and save then fetch them again"),
+            Flag("downloads", "Downloads that a registry has too; push and save then fetch them again"),
             Flag("force", "Do not ask", "f"),
             Flag("dry-run", "Say what would go, and change nothing"),
         ),
