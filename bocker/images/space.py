@@ -117,7 +117,7 @@ def _container_usage(kernel: Kernel, container: ContainerId) -> ContainerUsage |
 
 
 def written_bytes(kernel: Kernel, container: ContainerId) -> int:
-    """Return how much was written into a container since it was made. Raise Missing."""
+    """Return how much was written into a container since it was made of its image. Raise Missing."""
     return kernel.storage.size_bytes(str(container), str(container))
 
 
