@@ -10,6 +10,7 @@ from bocker.core.value import Value
 from bocker.engine import layers, resolve, store
 from bocker.engine.building import Recipe, new_image, replace_image
 from bocker.engine.failures import Doing
+from bocker.engine.removal import collect
 from bocker.kernel.errors import Invalid, Missing
 
 TYPE_CHECKING = False
@@ -78,7 +79,8 @@ def commit(
             if image is None:
                 return Committed(new_image(kernel, recipe, tag), False)
             replace_image(kernel, image, recipe)
-            return Committed(image, True)
+        collect(kernel)  # layers that only the content before had
+        return Committed(image, True)
 
 
 def _descended(kernel: Kernel, record: ContainerRecord) -> ImageContent:

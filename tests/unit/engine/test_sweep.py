@@ -168,7 +168,7 @@ COMMANDS = [
     Command("run as its image says", with_configuration, lambda bench: bench.run(labels=("own=1",)), 36),
     Command("exec", with_container, while_it_runs(lambda bench: bench.execute("live", "probe", "echo", "hi")), 9),
     Command("commit", with_container, lambda bench: bench.commit("web", "app"), 28),
-    Command("commit onto", with_two_images, lambda bench: bench.commit("web", "app"), 26),
+    Command("commit onto", with_two_images, lambda bench: bench.commit("web", "app"), 32),
     Command("rm container", with_container, lambda bench: removed(bench, "web"), 20, True),
     Command("rm image", with_two_images, lambda bench: removed(bench, "app"), 25, True),
     Command("stop", with_orphan, lambda bench: stopped(bench, "live"), 12, True),
