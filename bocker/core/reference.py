@@ -30,7 +30,8 @@ def parse_name(text: str) -> str:
     """Return `text` if it may name a container; raise InvalidValue if not."""
     if len(text) < 2 or len(text) > LONGEST_NAME or text[0] not in _ALPHANUMERIC or not _NAME.issuperset(text):
         raise InvalidValue(
-            f"'{text}' can not be a name", "a name has letters, digits, _ . and -, and starts with a letter or digit"
+            f"'{text}' can not be a name",
+            "a name is two or more letters, digits, _ . and -, and starts with a letter or digit",
         )
     _refuse_id_shape(text)
     return text

@@ -14,7 +14,7 @@ import attrs
 from bocker.core import jsontext
 from bocker.core.errors import BockerError
 from bocker.core.reference import parse_tag
-from bocker.images.errors import BadArchive
+from bocker.images.errors import BadArchive, broken
 from bocker.images.save import DOCKERS, FULL_NAME, INDEX, LAYOUT, SHORT_NAME
 from bocker.images.sources import DEEPEST_INDEX
 from bocker.kernel.errors import Invalid, Missing, TooLarge, Unsupported
@@ -82,7 +82,7 @@ def _spilled(kernel: Kernel, path: str, bounds: Bounds) -> dict[str, Member]:
     except TooLarge as error:
         raise BadArchive(path, f"it is more than the limits allow: {error.detail or error.errno_name}") from error
     except (Invalid, Unsupported) as error:
-        raise BadArchive(path, error.detail or "it is no archive") from error
+        raise BadArchive(path, broken(error)) from error
     return {member.name: member for member in members}
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from bocker.core.errors import BockerError
 from bocker.kernel.archives import STANDARD_STREAM
-from bocker.kernel.errors import KernelError
+from bocker.kernel.errors import KernelError, Missing
 from bocker.registry.errors import one_line
 
 
@@ -43,6 +43,11 @@ class BadArchive(BockerError):
         self.reason = reason
 
 
+def broken(error: KernelError) -> str:
+    """Return what is wrong with a file that can't be read as an archive."""
+    return f"it is no whole archive: {error.detail}" if error.detail else "it is no archive"
+
+
 class AtWork(BockerError):
     """Images come in or go out just now, so nobody can tell what is needed."""
 
@@ -62,12 +67,26 @@ class BlobGone(BockerError):
         self.image = image
 
 
+class NoPlaceToWrite(BockerError):
+    """A file that should be written can't be where it was said."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"'{one_line(path)}' can not be written: {reason}")
+        self.path = path
+        self.reason = reason
+
+
 @contextmanager
-def nobody_reads() -> Iterator[None]:
-    """Turn the kernel's word for an archive that nobody reads any more (EPIPE) into Python's, which is no failure."""
+def written_to(path: str) -> Iterator[None]:
+    """Say of an archive's place what is wrong with it. Turn the kernel's word for one that nobody reads any more
+    (EPIPE) into Python's, which is no failure."""
     try:
         yield
     except KernelError as error:
         if error.errno == errno.EPIPE:
             raise BrokenPipeError from error
+        if error.errno == errno.EISDIR:
+            raise NoPlaceToWrite(path, "it is a directory") from error
+        if isinstance(error, Missing):
+            raise NoPlaceToWrite(path, "there is no such directory") from error
         raise

@@ -12,7 +12,7 @@ from bocker.engine.building import Recipe, freeze, frozen_of, new_image
 from bocker.engine.failures import Doing
 from bocker.engine.undo import UndoStack
 from bocker.images.changes import apply_changes
-from bocker.images.errors import BadArchive, nobody_reads
+from bocker.images.errors import BadArchive, broken, written_to
 from bocker.kernel.archives import PLAIN, STANDARD_STREAM, Bounds
 from bocker.kernel.errors import Invalid, Missing, TooLarge, Unsupported
 
@@ -43,7 +43,7 @@ def export(kernel: Kernel, settings: Settings, container: str, path: str = STAND
         with kernel.records.lock(frozen.lstrip(".")), UndoStack() as undo:
             undo.push(store.delete_subvolume, kernel, frozen)
             freeze(kernel, record.id)
-            with nobody_reads():
+            with written_to(path):
                 kernel.archives.pack(f"{settings.store}/{frozen}", None, path, PLAIN)
 
 
@@ -70,4 +70,4 @@ def _unpack(kernel: Kernel, target: str, request: ImportRequest) -> None:
     except TooLarge as error:
         raise BadArchive(request.path, f"it is more than the limits allow: {error.detail}") from error
     except (Invalid, Unsupported) as error:
-        raise BadArchive(request.path, error.detail or "it is no archive") from error
+        raise BadArchive(request.path, broken(error)) from error

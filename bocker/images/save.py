@@ -11,7 +11,7 @@ from bocker.core.value import Value
 from bocker.engine import layers, resolve, store
 from bocker.engine.failures import Doing
 from bocker.images.blobs import fetch_again
-from bocker.images.errors import nobody_reads
+from bocker.images.errors import written_to
 from bocker.images.seal import seal
 from bocker.kernel.archives import STANDARD_STREAM
 from bocker.registry.digests import ALGORITHM
@@ -61,7 +61,7 @@ def save(kernel: Kernel, settings: Settings, request: SaveRequest, watch: Watch)
             chosen = tuple(_chosen(kernel, settings, request, reference, watch) for reference in request.references)
             for image, reference in zip(chosen, request.references, strict=True):
                 _ensure_blobs(kernel, image.sealed, reference, request.remote, watch)
-            with nobody_reads():
+            with written_to(request.path):
                 kernel.archives.bundle(tuple(_members(kernel, _merged(chosen)).items()), request.path)
 
 

@@ -1,0 +1,70 @@
+"""What a newcomer types wrong, and what others put before him, is said in words that help."""
+
+from __future__ import annotations
+
+import pytest
+
+from bocker.core.errors import InvalidValue
+from bocker.core.reference import parse_name
+from bocker.fakes.publishing import Platform
+from bocker.images.errors import BadArchive, NoPlaceToWrite
+from bocker.images.flat import ImportRequest, export, import_archive
+from bocker.images.load import LoadRequest, load
+from bocker.images.save import SaveRequest, save
+from bocker.registry.platforms import parse_platform
+from tests.unit.images.bench import BASE, HOST, LINUX, Diary, ImageBench, three_layers
+
+
+@pytest.fixture
+def bench() -> ImageBench:
+    bench = ImageBench()
+    three_layers(bench)
+    bench.pull("app:1")
+    bench.run("probe", "exit", "0", image=f"{HOST}/app:1", name="web")
+    return bench
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"), [("/nowhere/x.tar", "there is no such directory"), ("/var", "it is a directory")]
+)
+def test_an_archive_that_can_not_be_written_says_where_and_why(bench: ImageBench, path: str, reason: str) -> None:
+    with pytest.raises(NoPlaceToWrite, match=f"^'{path}' can not be written: {reason}$"):
+        save(bench.kernel, bench.settings, SaveRequest((f"{HOST}/app:1",), LINUX, bench.remote, path), Diary())
+    with pytest.raises(NoPlaceToWrite, match=f"^'{path}' can not be written: {reason}$"):
+        export(bench.kernel, bench.settings, "web", path)
+    assert bench.cleanup() == ()
+
+
+def test_a_file_that_is_no_archive_is_called_so(bench: ImageBench) -> None:
+    bench.world.write_file("/text", b"root:x:0:0:root:/root:/bin/sh\n" * 40)
+    bench.world.write_file("/empty", b"")
+    for path in ("/text", "/empty"):
+        with pytest.raises(BadArchive, match=f"from '{path}': it is no whole archive: "):
+            load(bench.kernel, bench.settings, LoadRequest(path, LINUX), Diary())
+        with pytest.raises(BadArchive, match=f"from '{path}': it is no whole archive: "):
+            import_archive(bench.kernel, bench.settings, ImportRequest(path))
+    assert bench.cleanup() == ()
+
+
+@pytest.mark.parametrize(
+    ("offered", "wanted", "warned"),
+    [
+        (Platform("arm64"), "linux/amd64", True),
+        (Platform("amd64"), "linux/s390x", True),
+        (Platform("amd64"), "linux/amd64", False),
+        (Platform("amd64"), "linux/amd64/v3", False),
+    ],
+)
+def test_an_image_for_other_machines_is_told_of(offered: Platform, wanted: str, warned: bool) -> None:
+    """Where an index chose it, it fits; a manifest that stands alone may be for any."""
+    bench = ImageBench()
+    bench.registry.put_image("app", "1", [BASE], platform=offered)
+    bench.pull("app:1", parse_platform(wanted))
+    told = [line for line in bench.diary.lines if line.startswith("Warning: ")]
+    assert told == ([f"Warning: the image is for linux/{offered.architecture}, not for {wanted}"] if warned else [])
+
+
+def test_a_name_of_one_letter_is_refused_for_that(bench: ImageBench) -> None:
+    with pytest.raises(InvalidValue) as refused:
+        parse_name("v")
+    assert "two or more" in (refused.value.hint or "")
