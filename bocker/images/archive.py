@@ -190,7 +190,7 @@ def _names(entry: Descriptor) -> tuple[str, ...]:
 
 
 def _tags(fields: Fields) -> tuple[str, ...]:
-    return tuple(_familiar(text) for text in fields.texts("RepoTags", MOST_IMAGES))
+    return tuple(dict.fromkeys(_familiar(text) for text in fields.texts("RepoTags", MOST_IMAGES)))
 
 
 def _familiar(text: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 import pytest
 
 from bocker.core.errors import InvalidValue
@@ -12,7 +15,7 @@ from bocker.images.flat import ImportRequest, export, import_archive
 from bocker.images.load import LoadRequest, load
 from bocker.images.save import SaveRequest, save
 from bocker.registry.platforms import parse_platform
-from tests.unit.images.bench import BASE, HOST, LINUX, Diary, ImageBench, three_layers
+from tests.unit.images.bench import BASE, HOST, LINUX, Diary, ImageBench, archive, three_layers
 
 
 @pytest.fixture
@@ -68,3 +71,13 @@ def test_a_name_of_one_letter_is_refused_for_that(bench: ImageBench) -> None:
     with pytest.raises(InvalidValue) as refused:
         parse_name("v")
     assert "two or more" in (refused.value.hint or "")
+
+
+def test_a_tag_that_an_archive_says_twice_is_loaded_once(bench: ImageBench) -> None:
+    diff_id = f"sha256:{hashlib.sha256(BASE).hexdigest()}"
+    config = {"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": [diff_id]}}
+    entry = {"Config": "config", "RepoTags": ["twice:1", "docker.io/library/twice:1"], "Layers": ["layer"]}
+    files = archive(("manifest.json", json.dumps([entry])), ("config", json.dumps(config)), ("layer", BASE))
+    bench.world.write_file("/twice.tar", files)
+    (loaded,) = load(bench.kernel, bench.settings, LoadRequest("/twice.tar", LINUX), Diary())
+    assert loaded.tags == ("twice:1",)
