@@ -99,6 +99,7 @@ def _sealed(
     with UndoStack() as undo:
         undo.push(store.delete_subvolume, kernel, frozen_of(image))
         freeze(kernel, str(image))
+        undo.push(kernel.blobs.discard, str(image))  # no draft is left; one that became a blob is none any more
         packed = _pack(kernel, settings, image, content, watch)
         added = None if packed.entries == 0 and content.base else packed
         config = _configuration(kernel, content, platform, added)
@@ -126,7 +127,6 @@ def _keep_layer(
     kernel: Kernel, image: ImageId, content: ImageContent, config: ImageConfig, added: Packed | None
 ) -> None:
     if added is None:
-        kernel.blobs.discard(str(image))
         return
     kernel.blobs.keep(str(image), added.digest)
     top, diff_id = config.chain_ids[-1].hexadecimal, config.diff_ids[-1].hexadecimal

@@ -7,8 +7,9 @@ import json
 
 import pytest
 
-from bocker.core.errors import InvalidValue
+from bocker.core.errors import InvalidValue, OperationFailed
 from bocker.core.reference import parse_name
+from bocker.engine import images as engine_images
 from bocker.fakes.publishing import Platform
 from bocker.images.errors import BadArchive, NoPlaceToWrite
 from bocker.images.flat import ImportRequest, export, import_archive
@@ -81,3 +82,14 @@ def test_a_tag_that_an_archive_says_twice_is_loaded_once(bench: ImageBench) -> N
     bench.world.write_file("/twice.tar", files)
     (loaded,) = load(bench.kernel, bench.settings, LoadRequest("/twice.tar", LINUX), Diary())
     assert loaded.tags == ("twice:1",)
+
+
+def test_a_layer_that_could_not_be_finished_leaves_no_draft(bench: ImageBench) -> None:
+    """It is no download that could be gone on with. Here somebody took the documents of its base away by hand."""
+    engine_images.commit(bench.kernel, bench.settings, "web", f"{HOST}/mine:1")
+    for blob in bench.kernel.blobs.list():
+        bench.kernel.blobs.remove(blob.name)
+    with pytest.raises(OperationFailed):
+        bench.push(f"{HOST}/mine:1", "mine:1")
+    assert bench.program().blobs.drafts() == ()
+    assert bench.cleanup() == ()
