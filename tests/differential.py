@@ -9,7 +9,11 @@ replaced by what they stand for. Names come from small pools, so that they colli
 
 from __future__ import annotations
 
-from typing import Any
+import gzip
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from itertools import pairwise
+from typing import Any, TypeVar
 
 import attrs
 from hypothesis import strategies as st
@@ -18,9 +22,13 @@ from bocker.core.addresses import Interface, Subnet, parse_interface
 from bocker.core.limits import Limits
 from bocker.core.value import Value
 from bocker.kernel import Kernel
+from bocker.kernel.archives import Bounds, Packed
 from bocker.kernel.errors import KernelError
 from bocker.kernel.network import Link
 from bocker.kernel.storage import Subvolume
+from tests.contracts import layers
+
+T = TypeVar("T")
 
 GATEWAY = parse_interface("10.0.0.1/24")
 BRIDGE_MAC = "02:42:0a:00:00:01"
@@ -45,6 +53,15 @@ ODD_DIGESTS = ("", "a" * 63, "A" * 64, "../" + "a" * 61)
 DRAFTS = ("layer", "other")
 ODD_DRAFTS = ("", ".", "..", ".hidden", "a/b", LONG, "n" * 201)
 DATA = (b"", b"one\n", b"a longer record\n")
+LOCKS = ("layers", "names")
+ODD_LOCKS = ("", "..", ".a", "a/b", LONG)
+STORE = "@"  # at the beginning of a path: the store, which has another place on each kernel
+BLOBS = tuple(f"{STORE}/.meta/blobs/{digest}" for digest in DIGESTS)
+TREES = tuple(f"{STORE}/{name}" for name in ("img_42002", "ps_42002", "ps_42003"))
+ODD_PATHS = (f"{STORE}/none", f"{STORE}/none/x", STORE, f"{STORE}/.meta")
+SMALL = Bounds(entries=3, size_bytes=1 << 16, depth=2)
+MEMBERS = (("a", b"content"), ("d/b", b""), ("d/c", BLOBS[0]))
+ODD_MEMBERS = (("", b""), ("/a", b""), ("a/../b", b""), ("x", f"{STORE}/none"), ("a/b", TREES[0]))
 
 
 @attrs.frozen
@@ -61,6 +78,32 @@ class Step:
 Program = tuple[Step, ...]
 
 
+def _archives() -> tuple[bytes, ...]:
+    """Return archives that say little: files, links and whiteouts in a few names, and some that are broken."""
+    kinds = (
+        layers.file(b"a", b"content"),
+        layers.directory(b"d") + layers.file(b"d/b", b"x" * 600),
+        layers.file(b"d/b", b"") + layers.hard_link(b"c", b"d/b"),
+        layers.link(b"d", b"a") + layers.file(b"d/x", b"y"),
+        layers.file(b".wh.a", b""),
+        layers.file(b"d/.wh..wh..opq", b"") + layers.file(b"d/new", b"z"),
+        layers.file(b"../../e", b"out") + layers.link(b"up", b"../.."),
+        layers.hard_link(b"h", b"none"),
+    )
+    whole = [layers.archive(one) for one in kinds] + [layers.archive(*pair) for pair in pairwise(kinds)]
+    return (
+        *whole,
+        whole[1][:700],
+        b"no archive" * 100,
+        gzip.compress(whole[1]),
+        gzip.compress(whole[1])[:-9],
+        b"BZh91AY",
+    )
+
+
+ARCHIVES = _archives()
+
+
 def steps() -> st.SearchStrategy[Step]:
     """Draw one call."""
     subvolume = _mostly(SUBVOLUMES, ODD_NAMES)
@@ -71,6 +114,7 @@ def steps() -> st.SearchStrategy[Step]:
     group = _mostly(GROUPS, ("", "..", "a/b", "ps_none"))
     data = st.sampled_from(DATA)
     digest = _mostly(DIGESTS, ODD_DIGESTS)
+    lock = _mostly(LOCKS, ODD_LOCKS)
     draft = _mostly(DRAFTS, ODD_DRAFTS)
     limits = st.builds(
         Limits,
@@ -94,7 +138,10 @@ def steps() -> st.SearchStrategy[Step]:
         "records.read": (key, st.sampled_from((0, 2, 100))),
         "records.remove": (key,),
         "records.list": (st.sampled_from(("containers", "images", "logs", "none", "", "..", "a/b")),),
-        "blobs.add": (digest, data),
+        "records.lock": (lock, st.just(False), st.booleans()),
+        "records.let_go": (),
+        "storage.size_bytes": (subvolume, st.one_of(st.none(), subvolume)),
+        "blobs.add": (digest, st.sampled_from((*DATA, *ARCHIVES))),
         "blobs.read": (digest, st.sampled_from((0, 4, 1 << 20))),
         "blobs.has": (digest,),
         "blobs.list": (),
@@ -132,8 +179,27 @@ def steps() -> st.SearchStrategy[Step]:
         "firewall.tables": (),
     }
     return st.one_of(
-        [st.builds(Step, st.just(operation), st.tuples(*arguments)) for operation, arguments in calls.items()]
+        [
+            st.builds(Step, st.just(operation), st.tuples(*arguments))
+            for operation, arguments in (*calls.items(), *_about_archives())
+        ]
     )
+
+
+def _about_archives() -> Iterator[tuple[str, tuple[st.SearchStrategy[Any], ...]]]:
+    """Give operations of archives with at most one argument that is odd: which of two errors comes first is free."""
+    blob, tree, bounds = st.sampled_from(BLOBS), st.sampled_from(TREES), st.sampled_from((Bounds(), Bounds(), SMALL))
+    odd, members = st.sampled_from(ODD_PATHS), st.lists(st.sampled_from(MEMBERS), max_size=3).map(tuple)
+    folder = st.sampled_from((f"{STORE}/.meta/blobs", f"{STORE}/spilled"))
+    format_ = st.sampled_from(("plain", "gzip"))
+    yield "archives.unpack", (blob, st.one_of(tree, odd), bounds)
+    yield "archives.unpack", (odd, st.just(f"{STORE}/.meta/blobs"), bounds)
+    yield "archives.spill", (blob, st.one_of(folder, odd), bounds)
+    yield "archives.spill", (odd, folder, bounds)
+    yield "archives.bundle", (members, blob)
+    yield "archives.bundle", (st.just(MEMBERS[:2]), odd)
+    yield "archives.bundle", (st.sampled_from(ODD_MEMBERS).map(lambda member: (member,)), blob)
+    yield "archives.pack", (st.one_of(tree, odd), st.none(), blob, format_)
 
 
 def programs(most: int = 25) -> st.SearchStrategy[Program]:
@@ -144,7 +210,12 @@ def programs(most: int = 25) -> st.SearchStrategy[Program]:
 def outcomes(kernel: Kernel, program: Program) -> list[str]:
     """Run a program; return what each call answered, as text that is the same on equal kernels."""
     shown = _Shown()
-    return [shown.outcome(kernel, step) for step in program]
+    kernel.blobs.add(DIGESTS[0], b"")  # so that there is the directory
+    kernel.blobs.remove(DIGESTS[0])
+    try:
+        return [shown.outcome(kernel, step) for step in program]
+    finally:
+        shown.let_go_of_all()
 
 
 def pasted(program: Program) -> str:
@@ -157,15 +228,37 @@ class _Shown:
 
     def __init__(self) -> None:
         self.uuids: dict[str, int] = {}
+        self.locks: list[AbstractContextManager[None]] = []
 
     def outcome(self, kernel: Kernel, step: Step) -> str:
         port, method = step.operation.split(".")
+        if method == "let_go":
+            return self.let_go()
+        arguments = _placed(step.arguments, kernel.blobs.path("0" * 64).rpartition("/.meta/")[0])
         try:
-            return self.text(getattr(getattr(kernel, port), method)(*step.arguments))
+            answer = getattr(getattr(kernel, port), method)(*arguments)
+            if method == "lock":
+                answer.__enter__()
+                self.locks.append(answer)
+                return "held"
+            return "a size" if method == "size_bytes" else self.text(answer)
         except KernelError as error:
             return f"{type(error).__name__} {error.errno_name}"
 
+    def let_go(self) -> str:
+        """Give up the lock that was taken first."""
+        if not self.locks:
+            return "none"
+        self.locks.pop(0).__exit__(None, None, None)
+        return "let go"
+
+    def let_go_of_all(self) -> None:
+        while self.locks:
+            self.let_go()
+
     def text(self, value: object) -> str:
+        if isinstance(value, Packed):  # of a whole tree: its top has the time at which it was made
+            return "packed"
         if isinstance(value, tuple) and not isinstance(value, Value):
             return f"({', '.join(self.text(item) for item in value)})"
         if isinstance(value, Subvolume):
@@ -185,6 +278,13 @@ class _Shown:
         return f"#{self.uuids.setdefault(uuid, len(self.uuids))}"
 
 
-def _mostly(usual: tuple[str, ...], odd: tuple[str, ...]) -> st.SearchStrategy[str]:
+def _placed(value: Any, store: str) -> Any:
+    """Put the store's place into paths."""
+    if isinstance(value, tuple) and not isinstance(value, Value):
+        return tuple(_placed(item, store) for item in value)
+    return store + value[1:] if isinstance(value, str) and value.startswith(STORE) else value
+
+
+def _mostly(usual: tuple[T, ...], odd: tuple[T, ...]) -> st.SearchStrategy[T]:
     """Draw a usual name nine times in ten."""
     return st.integers(0, 9).flatmap(lambda number: st.sampled_from(usual if number else odd))
