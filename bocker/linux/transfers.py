@@ -8,6 +8,7 @@ straight to its adapter, which knows connections, proxies and certificates.
 from __future__ import annotations
 
 import errno
+import gc
 import hashlib
 import http.client
 import os
@@ -54,6 +55,7 @@ _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHI
 
 def serve(commands: int, news: int, silence_s: float) -> None:
     """Do what comes out of `commands` and tell of it in `news`, until there is nobody any more."""
+    gc.enable()  # the launcher does without, but each failure of a request is a cycle of 14 KB
     threading.stack_size(STACK_BYTES)
     channel = Channel(news)
     client = Client(silence_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import gc
 import hashlib
 import json
 import os
@@ -513,3 +514,26 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
                 target.sendall(data)
         except OSError:
             pass
+
+
+def test_failures_are_collected_though_the_caller_collects_nothing() -> None:
+    """As the launcher has it; what the library keeps of a failure leads back to itself."""
+    gc.disable()
+    try:
+        http = LinuxHttp(silence_s=5.0)
+        http.prepare()
+        sizes_kib = [_failed_and_left(http, count) for count in (20, 300)]
+    finally:
+        gc.enable()
+        http.close()
+    assert sizes_kib[1] - sizes_kib[0] < 2000
+
+
+def _failed_and_left(http: LinuxHttp, count: int) -> int:
+    """Let requests fail; return how much the process of the transfers has in memory."""
+    for _ in range(count):
+        with pytest.raises(Unreachable):
+            http.ask(Request("GET", "http://127.0.0.1:1/"))
+    helper = Path("/proc/thread-self/children").read_text().split()[-1]
+    status = Path(f"/proc/{helper}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
