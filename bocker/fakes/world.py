@@ -194,6 +194,16 @@ class World:
         self._scheduled.clear()
         self.change("world.reboot", "", _booted)
 
+    def rewind(self, state: State) -> None:
+        """Go back to an earlier `state`: programs started since are dead, what was scheduled is forgotten
+        and the journal is empty. Servers keep what they were told."""
+        self.state = state
+        for kernel in [one for one in self.kernels if one.pid not in state.processes]:
+            kernel.dead = True
+            self.kernels.remove(kernel)
+        self._scheduled.clear()
+        self.journal.clear()
+
     @property
     def standard_input(self) -> bytes:
         """What the programs of this machine are given to read, where a container asks for it."""
