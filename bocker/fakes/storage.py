@@ -228,8 +228,9 @@ def _below(state: State, row: SubvolumeRow, name: str) -> list[str]:
 
 
 def _size_bytes(state: State, top: files.Spot, name: str, since: str | None) -> int:
-    row = _subvolume(state, top, name)
+    check_component(name)
     before: Mapping[str, Entry] = {} if since is None else _subvolume(state, top, since).files
+    row = _subvolume(state, top, name)
     before, tree = row.made_of if since == name else before, row.files
     written = [(path, entry) for path, entry in tree.items() if entry.content != _content(before.get(path))]
     contents = {entry.inode or path: entry.content for path, entry in written}
