@@ -62,7 +62,7 @@ def fetch_again(
     """
     for origin in _origins(kernel, content, blob):
         name = parse_name(origin)
-        client = client_for(kernel, name, endpoints(name, remote.registries)[-1], remote)
+        client = client_for(kernel, name, endpoints(name, remote.registries)[-1], remote, watch)
         try:
             _fetch(kernel, client, blob, watch)
         except BockerError as error:

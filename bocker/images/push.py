@@ -64,7 +64,7 @@ def push(kernel: Kernel, settings: Settings, request: PushRequest, watch: Watch)
         watch.say(f"The push refers to repository [{request.name.host}/{request.name.repository}]")
         with layers.in_work(kernel):
             sealed = seal(kernel, settings, image, request.platform, watch)
-            client = client_for(kernel, request.name, _registry(request), request.remote, PUSH)
+            client = client_for(kernel, request.name, _registry(request), request.remote, watch, PUSH)
             _send_blobs(kernel, client, request, sealed, watch)
             manifest = sealed.manifest
             digest = client.put_manifest(request.name.reference, manifest.data, manifest.media_type)

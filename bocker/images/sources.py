@@ -47,7 +47,7 @@ class Found:
 
 
 def client_for(
-    kernel: Kernel, name: ImageName, endpoint: Endpoint, remote: Remote, actions: tuple[str, ...] = PULL
+    kernel: Kernel, name: ImageName, endpoint: Endpoint, remote: Remote, watch: Watch, actions: tuple[str, ...] = PULL
 ) -> Client:
     """Return the client of a name's repository at an endpoint. A mirror is shown credentials of its own only."""
     there = attrs.evolve(name, host=endpoint.host)
@@ -55,8 +55,13 @@ def client_for(
     def credentials() -> Credentials | None:
         return credentials_for(kernel, remote.places, there)
 
+    def waiting(error: BockerError, wait_s: float) -> None:
+        watch.say(f"{error.message}; trying again in {wait_s:.0f} s")
+
     called = attrs.evolve(name, tag=None, digest=None).familiar
-    return Client(kernel.http, kernel.ambient, endpoint, endpoint.repository, credentials, actions, called)
+    client = Client(kernel.http, kernel.ambient, endpoint, endpoint.repository, credentials, actions, called)
+    client.waiting = waiting
+    return client
 
 
 def find(kernel: Kernel, name: ImageName, wanted: Platform, remote: Remote, watch: Watch) -> Found:
@@ -66,7 +71,7 @@ def find(kernel: Kernel, name: ImageName, wanted: Platform, remote: Remote, watc
     """
     for endpoint in endpoints(name, remote.registries):
         try:
-            return _found(kernel, client_for(kernel, name, endpoint, remote), name, wanted)
+            return _found(kernel, client_for(kernel, name, endpoint, remote, watch), name, wanted)
         except NotInRegistry as error:
             if not endpoint.is_mirror:
                 raise NoSuchImage(name.familiar) from error

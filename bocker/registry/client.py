@@ -38,7 +38,7 @@ from bocker.registry.documents import DOCUMENT_BYTES, Pairs
 from bocker.registry.errors import AccessDenied, BadDocument, WrongDigest
 from bocker.registry.manifests import ACCEPT
 from bocker.registry.names import ImageName
-from bocker.registry.sending import Reply, follow, next_address, patiently, refused
+from bocker.registry.sending import Reply, Waiting, follow, next_address, patiently, refused
 
 if TYPE_CHECKING:
     from bocker.kernel.ambient import Ambient
@@ -67,7 +67,8 @@ class Client:
 
     endpoint: where the registry is. credentials: called once at most, and only if the registry asks; None is
     nobody. actions: `PULL` or `PUSH`. name: what the repository is called in errors, by default as people write
-    it; for a mirror, the name that the person used. For `check` alone the repository may be empty.
+    it; for a mirror, the name that the person used. `waiting`, if it is set, is told when a question is asked again
+    after a while. For `check` alone the repository may be empty.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Client:
         self.ambient = ambient
         self.endpoint = endpoint
         self.repository = repository
+        self.waiting: Waiting | None = None
         self.name = name or (ImageName(endpoint.host, repository, None).familiar if repository else endpoint.host)
         self.access = Access(http, ambient, endpoint, credentials, self.name)
         self._scopes = (repository_scope(repository, *actions),) if repository else ()
@@ -164,7 +166,7 @@ class Client:
         """Return the answer to a request for what is below `/v2/`, if it is a success or `allowed`."""
         request = Request(method, self._address(path), headers, body)
         subject = subject or self.name
-        return patiently(self.ambient, lambda: self._ask_once(request, subject, most_bytes, allowed))
+        return patiently(self.ambient, lambda: self._ask_once(request, subject, most_bytes, allowed), self.waiting)
 
     def blob_request(self, digest: Digest) -> Request:
         """Return the request for a blob's content, without `headers_for`; for `Transfers`."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bocker.kernel.ambient import Ambient
 
 T = TypeVar("T")
+Waiting = Callable[[BockerError, float], object]  # for what, and for how many seconds
 
 MOST_REDIRECTS = 10
 MOST_FAILURES = 5  # in a row
@@ -78,14 +79,16 @@ class Patience:
         return max(float(asked_s), FIRST_WAIT_S * (1 << (self._failures - 1)))
 
 
-def patiently(ambient: Ambient, attempt: Callable[[], T]) -> T:
-    """Return what `attempt` does, tried again after failures that may pass."""
+def patiently(ambient: Ambient, attempt: Callable[[], T], waiting: Waiting | None = None) -> T:
+    """Return what `attempt` does, tried again after failures that may pass; `waiting` is told of each wait."""
     patience = Patience()
     while True:
         try:
             return attempt()
         except BockerError as error:
             wait_s = patience.wait_s(error)
+            if waiting is not None:
+                waiting(error, wait_s)
         ambient.sleep(wait_s)
 
 

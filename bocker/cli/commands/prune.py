@@ -8,6 +8,7 @@ import sys
 from bocker.cli.output import complain, decimal_size, error_line, say, say_lines
 from bocker.core.errors import FAILED, UsageError
 from bocker.images.prune import Plan, Sought, plan, prune
+from bocker.kernel.blobs import is_digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def main(call: Call) -> int:
 
 def announce(planned: Plan) -> None:
     """Print what would go."""
-    say_lines([f"Would remove: {name}" for name in planned.names])
+    say_lines([f"Would remove: {called(name)}" for name in planned.names])
     say(f"Would reclaim about: {decimal_size(planned.size_bytes)}")
 
 
@@ -46,8 +47,13 @@ def agreed() -> bool:
 def pruned(call: Call, sought: Sought) -> int:
     """Take it away and say so."""
     done = prune(call.kernel, call.configuration.settings, sought)
-    say_lines([f"Removed: {name}" for name in done.lines])
+    say_lines([f"Removed: {called(name)}" for name in done.lines])
     for error in done.errors:
         complain(error_line(error))
     say(f"Total reclaimed space: {decimal_size(done.size_bytes)}")
     return FAILED if done.errors else 0
+
+
+def called(name: str) -> str:
+    """Return what a person is told that went: a file that is known by its digest is a download."""
+    return f"download sha256:{name}" if is_digest(name) else name

@@ -13,7 +13,7 @@ from bocker.core.errors import BockerError, NoSuchImage, OperationFailed
 from bocker.fakes import publishing
 from bocker.fakes.access import Basic, Rules
 from bocker.fakes.faults import RefuseCall
-from bocker.fakes.mishaps import Mishap, cut
+from bocker.fakes.mishaps import Mishap, cut, refusing
 from bocker.fakes.publishing import PLAIN, Layer
 from bocker.fakes.publishing import Platform as Offered
 from bocker.fakes.registry import Document, FakeRegistry
@@ -326,3 +326,12 @@ def test_an_image_of_another_platform_is_taken_and_said(bench: ImageBench) -> No
     assert "The image is for linux/s390x, not for linux/amd64" in bench.diary.lines
     bench.pull("app:1", parse_platform("s390x"))
     assert not [line for line in bench.diary.lines if "not for" in line]
+
+
+def test_a_registry_that_is_down_is_waited_for_and_that_is_said(bench: ImageBench) -> None:
+    three_layers(bench)
+    bench.registry.mishaps.append(Mishap("GET */manifests/*", refusing, times=2))
+    assert bench.pull("app:1").fresh
+    told = [line for line in bench.diary.lines if "trying again in" in line]
+    assert len(told) == 2
+    assert f"{HOST} can not be reached: connection refused; trying again in 1 s" in told[0]
