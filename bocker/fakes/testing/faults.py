@@ -210,4 +210,4 @@ def _without(text: str, other: str) -> Iterator[str]:
 
 
 def _first_lines(error: Exception) -> str:
-    return "\n".join(f"{type(error).__name__}: {error}".splitlines()[:6])
+    return "\n".join(f"{type(error).__name__}: {error}".splitlines()[:3])
