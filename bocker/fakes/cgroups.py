@@ -17,8 +17,7 @@ from bocker.fakes.state import GroupRow, State, new_id, put_group, put_process, 
 from bocker.fakes.view import View
 from bocker.kernel.cgroups import Cgroups, Layout, Usage
 
-VERSION_1 = ("cpu", "memory", "pids", "devices")
-VERSION_2 = ("cpu", "memory", "pids")
+CONTROLLERS = ("cpu", "memory", "pids", "devices")
 
 
 class FakeCgroups(View, Cgroups):
@@ -65,8 +64,8 @@ class FakeCgroups(View, Cgroups):
         if not version:
             raise Refused(errno.ENOSYS, "no control groups")
         if version == 1:
-            return Layout(version, VERSION_1, self._world.swap, self._world.hierarchies)
-        return Layout(version, VERSION_2, self._world.swap)
+            return Layout(version, CONTROLLERS, self._world.swap, self._world.hierarchies)
+        return Layout(version, CONTROLLERS, self._world.swap)
 
     def _called(self, state: State, name: str) -> GroupRow:
         self._layout()

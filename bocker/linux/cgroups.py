@@ -134,7 +134,7 @@ def _hierarchy(mounted: tuple[Mounted, ...], controller: str) -> Mounted | None:
 
 
 def _controllers(root: str) -> tuple[str, ...]:
-    """Return what version 2 can limit; its device rules are programs, which are not ours yet."""
+    """Return what version 2 has controllers for; its device rules are programs and need none."""
     there = read_file(f"{root}/cgroup.controllers").decode("ascii").split()
     return tuple(controller for controller in CONTROLLERS if controller in there)
 

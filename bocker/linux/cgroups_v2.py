@@ -10,12 +10,16 @@ import os
 from bocker.core.limits import CPU_PERIOD_US, HIGHEST_CPU_SHARES, LOWEST_CPU_SHARES, Limits
 from bocker.core.spec import DeviceRule
 from bocker.kernel.cgroups import Layout, Usage
+from bocker.linux import device_program
 from bocker.linux.cgroup_files import bound, counted, directories, make, number, pids, put, removed
 from bocker.linux.files import read_file
 
 
 class GroupsV2:
-    """The groups below `parent` in the hierarchy that is mounted at `root`, with its `controllers`."""
+    """The groups below `parent` in the hierarchy that is mounted at `root`, with its `controllers`.
+
+    Devices have no controller here: they are programs, of which `device_program` knows.
+    """
 
     __slots__ = ("_controllers", "_parent", "_root")
 
@@ -27,7 +31,10 @@ class GroupsV2:
     def layout(self) -> Layout:
         """Return what can be limited. The root itself has no limits, so any group below it tells of swap."""
         groups = [f"{self._root}/{name}" for name in directories(self._root)]
-        return Layout(2, self._controllers, any(os.path.exists(f"{group}/memory.swap.max") for group in groups))
+        devices = ("devices",) if device_program.available(self._root) else ()
+        return Layout(
+            2, self._controllers + devices, any(os.path.exists(f"{group}/memory.swap.max") for group in groups)
+        )
 
     def create(self, name: str) -> None:
         """Make a group. systemd takes controllers away again, so they are asserted each time."""
@@ -37,8 +44,7 @@ class GroupsV2:
         os.mkdir(self._group(name), 0o755)
 
     def limit(self, name: str, limits: Limits, device_rules: tuple[DeviceRule, ...]) -> Limits:
-        """Set limits and return what the kernel made of them. Device rules are programs here, not ours yet."""
-        del device_rules
+        """Set limits and return what the kernel made of them; without its controller a limit stays as asked."""
         group = self._group(name)
         os.stat(group)
         if "cpu" in self._controllers:
@@ -48,6 +54,8 @@ class GroupsV2:
         if "pids" in self._controllers:
             put(f"{group}/pids.max", "max" if limits.pids is None else limits.pids)
             limits = limits.replace(pids=bound(f"{group}/pids.max"))
+        if device_rules and device_program.available(self._root):
+            device_program.attach(group, device_rules)
         return limits
 
     def add(self, name: str, pid: int) -> None:

@@ -145,6 +145,11 @@ def _argument(argument: int | bytearray) -> Any:
     return argument if -_INT_BOUND <= argument < _INT_BOUND else _Long(argument)
 
 
+def address_of(buffer: bytearray) -> int:
+    """Return where a buffer lies, for a structure with pointers in it; the caller keeps the buffer."""
+    return _ctypes.addressof(_Char.from_buffer(buffer))
+
+
 _syscall = _LongFunction(_ctypes.dlsym(_library, "syscall"))
 
 

@@ -13,13 +13,16 @@ from pathlib import Path
 import pytest
 
 from tests.system import sandbox
+from tests.system.patience import patience
 
 APPLETS = (
     "sh true false echo cat ls sleep mount umount mkdir rm id ps env ip mknod dd chroot dmesg find head od touch chmod "
     "chown readlink kill hostname ping stat printf wc sync seq"
 ).split()
-TIMEOUT_S = 60
+TIMEOUT_S = patience(60)
+START_S = patience(10)
 PREFIX = "/run/bocker-test"
+MADE = "BOCKER_TEST_PREFIX"  # an archive of PREFIX that was made elsewhere (provision/vm/made.sh)
 FORWARDING = "/proc/sys/net/ipv4/ip_forward"
 
 
@@ -76,15 +79,22 @@ class Bocker:
 def installed(prefix: Path) -> Iterator[Path]:
     """Install the program that is tested, by the same code as on a person's machine; give its launcher."""
     launcher = prefix / "bin/bocker"
-    installer = [sandbox.INTERPRETER, f"{sandbox.PROVISION}/install.py", "--prefix", prefix]
-    options = ["--launcher", launcher, "--wheels", os.environ[sandbox.WHEELS]]
-    subprocess.run([*installer, *options], check=True, stdout=subprocess.DEVNULL)
+    if MADE in os.environ:
+        subprocess.run(["tar", "--extract", "--file", os.environ[MADE], "--directory", "/"], check=True)
+    else:
+        _install(prefix, launcher)
     interpreter = prefix / "bin/python3"
     subprocess.run(["mount", "--bind", interpreter, interpreter], check=True)  # as `setup` does
     subprocess.run(["mount", "-o", "remount,bind,ro", interpreter], check=True)
     yield launcher
     subprocess.run(["umount", interpreter], check=True)
     shutil.rmtree(prefix)
+
+
+def _install(prefix: Path, launcher: Path) -> None:
+    installer = [sandbox.INTERPRETER, f"{sandbox.PROVISION}/install.py", "--prefix", prefix]
+    options = ["--launcher", launcher, "--wheels", os.environ[sandbox.WHEELS]]
+    subprocess.run([*installer, *options], check=True, stdout=subprocess.DEVNULL)
 
 
 @pytest.fixture(scope="session")
@@ -166,7 +176,7 @@ def running(bocker: Bocker, start):
     def begin(image: str, *flags: str) -> str:
         name = f"running-{len(names)}"
         start("run", "--name", name, *flags, image, "/bin/sleep", "300")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + START_S
         while bocker("exec", name, "/bin/true").code != 0:
             assert time.monotonic() < deadline, f"{name} does not run"
             time.sleep(0.02)

@@ -1,5 +1,6 @@
-"""The two mechanisms of control groups. Version 2 is tried on a tree of plain files here: this
-kernel has no controllers for it; the virtual machine has."""
+"""The two mechanisms of control groups. Each is tried on the kernel where the kernel has it (the
+sandbox of the usual machine has version 1, the virtual machine version 2); version 2 on a tree of plain
+files besides."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import errno
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,11 +21,14 @@ from bocker.core.spec import ContainerSpec, DeviceRule, NetworkSpec, Process
 from bocker.engine import plan
 from bocker.kernel.cgroups import Layout, Usage
 from bocker.kernel.errors import AlreadyExists, Busy, Invalid, Missing, Unsupported
-from bocker.linux import rootfs
+from bocker.linux import device_program, rootfs
 from bocker.linux.cgroups import LinuxCgroups
 from bocker.linux.cgroups_v2 import weight_of
 from bocker.linux.mountinfo import mounts
+from tests.system import groups as machine
+from tests.system import sandbox
 from tests.system.fresh_world import fresh_world
+from tests.system.patience import patience
 
 GROUP_FILES = {
     "cgroup.procs": "12\n7\n0\n",
@@ -87,7 +92,8 @@ def detached_groups(layout: Layout) -> None:
 class TestDetection:
     def test_this_host_is_seen_as_its_mounts_say(self, fresh: Settings) -> None:
         alone = {name for mount in mounts(b"cgroup ") for name in mount.options}
-        expected = tuple(name for name in ("cpu", "memory", "pids", "devices") if name in alone)
+        names = alone if machine.VERSION == 1 else set(machine.CONTROLLERS)
+        expected = tuple(name for name in machine.CONTROLLERS if name in names)
         assert LinuxCgroups(fresh.cgroup_parent).layout().controllers == expected
 
     def test_joined_controllers_have_one_group(self, tmp_path: Path) -> None:
@@ -151,6 +157,7 @@ class TestDetection:
             LinuxCgroups(parent).create("ps_1")
 
 
+@pytest.mark.skipif(machine.VERSION != 1, reason="this machine's controllers are in version 2 of control groups")
 class TestVersion1:
     def test_a_group_that_is_half_there_is_not_made(self, fresh: Settings) -> None:
         """What was made of it is taken away again; what was there stays, is listed, and can be removed (L1, L2)."""
@@ -229,6 +236,126 @@ class TestVersion1:
             assert caught.value.errno == errno.EBUSY
         finally:
             subprocess.run(("umount", tmp_path), check=True)
+
+
+@pytest.mark.skipif(machine.VERSION != 2, reason="this machine's controllers are in version 1 of control groups")
+class TestVersion2OnTheKernel:
+    def test_the_kernels_files_hold_the_limits(self, fresh: Settings) -> None:
+        cgroups = LinuxCgroups(fresh.cgroup_parent)
+        cgroups.create("ps_1")
+        limits = Limits(cpu_shares=1024, memory_bytes=8 << 20, pids=100, cpu_quota_us=25_000)
+        assert cgroups.limit("ps_1", limits) == limits
+        group = Path(machine.directories(f"{fresh.cgroup_parent}/ps_1")[0])
+        names = ("cpu.weight", "cpu.max", "memory.max", "memory.swap.max", "memory.high", "pids.max")
+        files = {name: (group / name).read_text().strip() for name in names if (group / name).exists()}
+        assert files.pop("memory.swap.max", "0") == "0"
+        assert files == {
+            "cpu.weight": "100",
+            "cpu.max": "25000 100000",
+            "memory.max": str(8 << 20),
+            "memory.high": "max",
+            "pids.max": "100",
+        }
+
+    def test_controllers_that_were_taken_away_come_back(self, fresh: Settings) -> None:
+        """systemd takes `cpu` out of the root when its last unit with a weight stops."""
+        cgroups = LinuxCgroups(fresh.cgroup_parent)
+        cgroups.create("ps_1")
+        parent = Path(machine.directories(fresh.cgroup_parent)[0])
+        cgroups.remove("ps_1")
+        for directory in (parent, parent.parent):
+            with suppress(OSError):  # EBUSY: a group beside it has it too
+                (directory / "cgroup.subtree_control").write_text("-cpu")
+        cgroups.create("ps_2")
+        assert cgroups.limit("ps_2", Limits(cpu_shares=1024)).cpu_shares == 1024
+        assert (parent / "ps_2/cpu.weight").read_text() == "100\n"
+
+    def test_cgroup_kill_then_reap_then_rmdir_needs_no_retry(self, fresh: Settings) -> None:
+        cgroups = LinuxCgroups(fresh.cgroup_parent)
+        cgroups.create("ps_1")
+        child = subprocess.Popen(("sleep", "60"))
+        cgroups.add("ps_1", child.pid)
+        group = machine.directories(f"{fresh.cgroup_parent}/ps_1")[0]
+        Path(f"{group}/cgroup.kill").write_text("1")
+        assert child.wait(patience(10)) == -9
+        cgroups.remove("ps_1")
+
+    def test_a_controller_that_is_not_handed_down_is_missing(self, fresh: Settings) -> None:
+        """ENOENT, and not made by opening: the parent's own group has no weight when the root hands none down."""
+        cgroups = LinuxCgroups(fresh.cgroup_parent)
+        cgroups.create("ps_1")
+        inner = f"{machine.directories(fresh.cgroup_parent)[0]}/ps_1/inner"
+        os.mkdir(inner)
+        try:
+            with pytest.raises(FileNotFoundError):
+                os.open(f"{inner}/cpu.weight", os.O_WRONLY)
+        finally:
+            os.rmdir(inner)
+
+
+class TestDevicePrograms:
+    """They need no controllers, only a hierarchy of version 2, which this machine has in any case."""
+
+    @pytest.fixture
+    def group(self) -> Iterator[Path]:
+        root = next(mount.target for mount in mounts(b"cgroup2"))
+        group = Path(root) / f"{os.environ[sandbox.INSIDE]}-devices"
+        group.mkdir()
+        yield group
+        group.rmdir()
+
+    @pytest.mark.parametrize(
+        ("rules", "allowed"),
+        [
+            ((), set()),
+            ((DeviceRule("c", 1, 3, "rw"),), {"null r", "null w", "null rw"}),
+            ((DeviceRule("c", 1, 3, "r"),), {"null r"}),
+            ((DeviceRule("c", 1, 3, "r"), DeviceRule("c", 1, 3, "w")), {"null r", "null w"}),
+            ((DeviceRule("c", 1, None, "r"),), {"null r", "zero r"}),
+            ((DeviceRule("c", None, 5, "rwm"),), {"zero r", "zero w", "zero rw"}),
+            ((DeviceRule("b", None, None, "rwm"), DeviceRule("c", None, None, "m")), set()),
+            ((DeviceRule("a", None, None, "w"),), {"null w", "zero w"}),
+            (plan.DEVICE_RULES, {"null r", "null w", "null rw", "zero r", "zero w", "zero rw"}),
+        ],
+    )
+    def test_what_is_listed_is_allowed_and_no_more(
+        self, group: Path, rules: tuple[DeviceRule, ...], allowed: set[str]
+    ) -> None:
+        """The second set replaces the first; what was open before stays open."""
+        device_program.attach(os.fspath(group), (DeviceRule("a", None, None, "rwm"),))
+        device_program.attach(os.fspath(group), rules)
+        words = "echo $$ > $0/cgroup.procs; for d in null zero; do (: < /dev/$d) && echo $d r; (: > /dev/$d) && "
+        words += "echo $d w; (: <> /dev/$d) && echo $d rw; done; true"
+        done = subprocess.run(("sh", "-c", words, group), capture_output=True, text=True, check=True)
+        assert set(done.stdout.splitlines()) == allowed
+
+    def test_nodes_are_made_only_where_that_is_listed(self, group: Path, tmp_path: Path) -> None:
+        words = "echo $$ > $0/cgroup.procs; mknod $1/b b 7 0; mknod $1/c c 1 3; cd $1; echo *"
+        for rules, made in (((DeviceRule("b", None, None, "m"),), "b"), ((DeviceRule("c", 1, 3, "m"),), "c")):
+            directory = tmp_path / made
+            directory.mkdir()
+            device_program.attach(os.fspath(group), rules)
+            done = subprocess.run(("sh", "-c", words, group, directory), capture_output=True, text=True, check=True)
+            assert done.stdout == f"{made}\n"
+
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            DeviceRule("x", 1, 3, "r"),
+            DeviceRule("c", 1, 3, ""),
+            DeviceRule("c", 1, 3, "x"),
+            DeviceRule("c", -1, 3, "r"),
+            DeviceRule("c", 1, 1 << 31, "r"),
+        ],
+    )
+    def test_what_is_no_rule_is_invalid(self, group: Path, rule: DeviceRule) -> None:
+        with pytest.raises(OSError) as caught:
+            device_program.attach(os.fspath(group), (rule,))
+        assert caught.value.errno == errno.EINVAL
+
+    def test_they_are_told_from_what_is_no_hierarchy(self, group: Path, tmp_path: Path) -> None:
+        assert device_program.available(os.fspath(group))
+        assert not device_program.available(os.fspath(tmp_path))
 
 
 class TestVersion2:

@@ -162,9 +162,10 @@ def test_the_dump_is_sorted_and_tells_what_is_there(world: World, containers: Co
     assert world.dump() == dump.text(world.state)
 
 
-def test_version_2_has_no_device_rules() -> None:
+def test_version_2_has_device_rules_too() -> None:
+    """They are programs there; what can be limited is the same."""
     layout = World(cgroup_version=2).kernel().cgroups.layout()
-    assert (layout.version, "devices" in layout.controllers) == (2, False)
+    assert (layout.version, "devices" in layout.controllers) == (2, True)
 
 
 def test_what_is_not_synced_is_known(world: World, kernel: FakeKernel) -> None:
