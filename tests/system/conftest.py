@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from bocker.core.settings import Settings
 from bocker.linux import LinuxKernel
 from tests.system import sandbox, world
+
+_seen: dict[tuple[Path, frozenset[str]], world.World] = {}
 
 pytest_plugins = ["tests.system.program", "tests.system.shelf"]
 
@@ -39,9 +42,12 @@ def kernel(settings: Settings) -> LinuxKernel:
 
 
 @pytest.fixture(autouse=True)
-def nothing_left(sandbox_settings: Settings) -> Iterator[None]:
+def nothing_left(request: pytest.FixtureRequest, sandbox_settings: Settings) -> Iterator[world.World]:
     """Fail a test that leaves anything, and name it."""
-    before = world.look(sandbox_settings)
-    yield
+    use = (request.path, frozenset(request.fixturenames))  # another use may have made what stays for longer
+    before = _seen.get(use) or world.look(sandbox_settings)
+    yield before
+    _seen.clear()
     left = sandbox.wait_for(before, sandbox_settings)
     assert not left, "\n".join(left)
+    _seen[use] = before  # what the next test of the same use begins with: nothing happens in between

@@ -61,9 +61,9 @@ def server(tmp_path: Path) -> Iterator[HttpServer]:
 
 
 @pytest.fixture(autouse=True)
-def fresh_network(sandbox_settings: Settings, nothing_left: None) -> Iterator[None]:
+def fresh_network(sandbox_settings: Settings, nothing_left: world.World) -> Iterator[None]:
     """Take away the links, names and tables that a contract made: it cleans nothing up itself."""
-    before = world.look(sandbox_settings)
+    before = nothing_left
     yield
     after = world.look(sandbox_settings)
     for name in after["namespace name"] - before["namespace name"]:

@@ -6,6 +6,8 @@ import signal
 
 import pytest
 
+from tests.system import groups
+
 
 def test_it_enters_everything(bocker, image, running):
     """X1, S20: the container's files, processes, network, host name and group."""
@@ -13,7 +15,7 @@ def test_it_enters_everything(bocker, image, running):
     assert "sleep" in bocker("exec", name, "/bin/ps").out
     assert bocker("exec", name, "/bin/hostname").out.startswith("ps-42")
     assert "eth0" in bocker("exec", name, "/bin/ip", "addr").out
-    assert bocker("exec", name, "/bin/sh", "-c", "cat /sys/fs/cgroup/pids/tasks | wc -l").out.strip() != "1"
+    assert bocker("exec", name, "/bin/sh", "-c", f"cat {groups.MEMBERS_FILE} | wc -l").out.strip() != "1"
 
 
 def test_words_code_and_streams(bocker, image, running):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.system import groups as control_groups
 from tests.system.waiting import wait_until
 
 DOCKERS_CAPABILITIES = 0xA80425FB
@@ -99,8 +100,9 @@ def test_S3_S4_S5_mounting_is_refused(bocker, image):
 def test_S4_S5_control_groups_are_read_only(bocker, image):
     """Neither release_agent nor the container's own limits can be written."""
     script = (
-        "find /sys/fs/cgroup -name release_agent -o -name memory.limit_in_bytes -o -name tasks | while read f; do "
-        "(echo 1 > $f) 2>/dev/null && echo wrote $f; done; mkdir /sys/fs/cgroup/x 2>/dev/null && echo made; true"
+        "find /sys/fs/cgroup -name release_agent -o -name memory.limit_in_bytes -o -name memory.max -o -name tasks "
+        "-o -name cgroup.procs | while read f; do (echo 1 > $f) 2>/dev/null && echo wrote $f; done; "
+        "mkdir /sys/fs/cgroup/x 2>/dev/null && echo made; true"
     )
     assert shell(bocker, image, script).out == ""
 
@@ -121,7 +123,9 @@ def test_root_is_in_the_groups_that_the_image_says(bocker, make_image, running, 
 def test_S5_the_container_sees_itself_as_the_root_of_its_groups(bocker, image):
     """The cgroup namespace hides where the group lies, and all other groups."""
     groups = shell(bocker, image, "cat /proc/self/cgroup").out
-    limited = [line for line in groups.splitlines() if line.split(":")[1] in {"memory", "pids", "cpu", "devices"}]
+    unified = {""} if control_groups.VERSION == 2 else set()
+    controllers = {*control_groups.CONTROLLERS, *unified}
+    limited = [line for line in groups.splitlines() if line.split(":")[1] in controllers]
     assert limited
     assert {line.split(":")[2] for line in limited} == {"/"}
     assert "ps_4" not in shell(bocker, image, "find /sys/fs/cgroup").out

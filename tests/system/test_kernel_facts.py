@@ -17,6 +17,7 @@ import pytest
 
 from bocker.core.settings import Settings
 from bocker.linux import LinuxKernel, messages, netlink, syscalls
+from tests.system import groups
 from tests.system.waiting import wait_until
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -37,7 +38,7 @@ def namespace(kernel: LinuxKernel) -> Iterator[str]:
 
 @pytest.fixture
 def group(settings: Settings) -> Iterator[str]:
-    path = f"/sys/fs/cgroup/memory/{settings.cgroup_parent}-facts"
+    path = groups.memory_directory(f"{settings.cgroup_parent}-facts")
     os.mkdir(path)
     yield path
     os.rmdir(path)
@@ -162,12 +163,12 @@ def test_a_nameless_file_is_linked_once(tmp_path: Path) -> None:
 
 def test_a_buffered_write_hides_the_refusal_until_it_is_closed(group: str) -> None:
     """Python's own `open`; os.write is told at once."""
-    file = open(f"{group}/memory.limit_in_bytes", "w")  # noqa: SIM115 - its close is what is looked at
+    file = open(f"{group}/{groups.MEMORY_LIMIT}", "w")  # noqa: SIM115 - its close is what is looked at
     file.write("garbage")
     with pytest.raises(OSError) as late:
         file.close()
     assert late.value.errno == errno.EINVAL
-    fd = os.open(f"{group}/memory.limit_in_bytes", os.O_WRONLY)
+    fd = os.open(f"{group}/{groups.MEMORY_LIMIT}", os.O_WRONLY)
     with pytest.raises(OSError) as at_once:
         os.write(fd, b"garbage")
     os.close(fd)

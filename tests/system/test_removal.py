@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from tests.system import groups
 from tests.system.waiting import wait_until
 
 
@@ -52,8 +53,9 @@ def test_a_running_container_is_refused_and_forced(bocker, image, running, setti
     assert bocker("exec", name, "/bin/true").code == 0
     container = bocker("ps", "-q").out.strip()
     assert bocker("rm", "-f", name).out == f"Removed: {container}\n"
-    for hierarchy in ("memory", "cpu", "pids", "devices"):
-        assert not os.path.exists(f"/sys/fs/cgroup/{hierarchy}/{settings.cgroup_parent}/{container}")
+    for directory in groups.directories(settings.cgroup_parent):
+        assert os.path.exists(directory)
+        assert not os.path.exists(f"{directory}/{container}")
     assert not os.path.lexists(f"{settings.store}/{container}")
 
 

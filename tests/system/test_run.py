@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from tests.system import groups
 from tests.system.waiting import wait_until
 
 
@@ -132,22 +133,21 @@ def test_containers_reach_the_gateway_and_each_other(bocker, image, running):
 
 def test_the_limits_are_the_kernels(bocker, image, settings):
     """`BOCKER_CPU_SHARE`, `BOCKER_MEM_LIMIT` and the flags that win over them, read back from the group."""
-    group = "/sys/fs/cgroup"
-    read = f"cat {group}/cpu/cpu.shares {group}/memory/memory.limit_in_bytes {group}/pids/pids.max"
+    read = "cd /sys/fs/cgroup && cat " + " ".join(groups.LIMIT_FILES)
     plain = bocker("run", "--rm", image, "/bin/sh", "-c", read)
-    assert plain.out.split() == ["512", str(512_000_000 // 4096 * 4096), "2048"]
+    assert plain.out.split() == [groups.shares(512), groups.memory(512_000_000), "2048"]
     environment = {"BOCKER_CPU_SHARE": "100", "BOCKER_MEM_LIMIT": "40"}
     assert bocker("run", "--rm", image, "/bin/sh", "-c", read, environment=environment).out.split()[:2] == [
-        "100",
-        str(40_000_000 // 4096 * 4096),
+        groups.shares(100),
+        groups.memory(40_000_000),
     ]
     flags = ["--cpu-shares", "200", "--memory", "64m", "--pids-limit", "50"]
     assert bocker("run", "--rm", *flags, image, "/bin/sh", "-c", read, environment=environment).out.split() == [
-        "200",
-        str(64 << 20),
+        groups.shares(200),
+        groups.memory(64 << 20),
         "50",
     ]
-    assert bocker("--CPU_SHARE=300", "run", "--rm", image, "/bin/sh", "-c", read).out.split()[0] == "300"
+    assert bocker("--CPU_SHARE=300", "run", "--rm", image, "/bin/sh", "-c", read).out.split()[0] == groups.shares(300)
 
 
 def test_the_memory_limit_kills_and_says_so(bocker, image):
