@@ -4,7 +4,8 @@
     /usr/bin/python3 provision/install.py [--prefix DIR] [--launcher FILE] [--uninstall]
 
 The prefix holds `bin/python3`, a copy of the interpreter; `site`, bocker itself, compiled; and
-`packages`, what it needs from PyPI, at the versions of `requirements/run.lock`. The launcher names
+`packages`, what it needs from PyPI, at the versions of `requirements/run.lock`. A unit for systemd
+that runs `bocker setup` at boot comes along (docs/virtual-machine.md). The launcher names
 them by their literal paths and starts the interpreter with `-IS`: nothing of the caller's
 environment counts, and `site` is not imported.
 
@@ -32,15 +33,17 @@ from types import CodeType
 SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PREFIX = "/usr/local/lib/bocker"
 LAUNCHER = "/usr/local/bin/bocker"
+UNIT = "/usr/local/lib/systemd/system/bocker.service"
+ENABLED = "/etc/systemd/system/multi-user.target.wants/bocker.service"
 LOCK = f"{SOURCE}/requirements/run.lock"
 MANIFEST = "installed"
 PIP_WHEELS = ("/usr/share/python-wheels/pip-*.whl", f"{os.path.dirname(os.__file__)}/ensurepip/_bundled/pip-*.whl")
 # What the commands that must start quickly import beside their own module; the rest comes when it is asked for.
-GROUPS = "linux.cgroups_v2" if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else "linux.cgroups_v1"
+CGROUPS = "2" if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else "1"
 HOT = {
-    "run": f"{GROUPS} linux.ambient linux.cgroups linux.container linux.host linux.namespaces linux.network "
-    "linux.processes linux.records linux.storage engine.removal",
-    "exec": f"{GROUPS} linux.ambient linux.cgroups linux.host linux.processes linux.records",
+    "run": "linux.cgroups_v{cgroups} linux.ambient linux.cgroups linux.container linux.host linux.namespaces "
+    "linux.network linux.processes linux.records linux.storage engine.removal",
+    "exec": "linux.cgroups_v{cgroups} linux.ambient linux.cgroups linux.host linux.processes linux.records",
     "ps": "linux.ambient linux.processes linux.records",
     "images": "linux.ambient linux.records linux.storage",
 }
@@ -79,7 +82,7 @@ def main() -> int:
         elif options.download:
             run_pip("download", "--dest", options.download)
         else:
-            install(options.prefix, options.launcher, options.wheels)
+            install(options.prefix, options.launcher, options.wheels, options.cgroups)
     except (OSError, subprocess.CalledProcessError, Refused) as error:
         print(f"install: {error}", file=sys.stderr)
         return 1
@@ -98,26 +101,29 @@ def read_options() -> argparse.Namespace:
     wheels = os.environ.get("BOCKER_WHEELS")
     parser.add_argument("--wheels", metavar="DIR", default=wheels, help="take packages from DIR only ($BOCKER_WHEELS)")
     parser.add_argument("--download", metavar="DIR", help="only fetch the packages, for --wheels")
+    parser.add_argument("--cgroups", choices=("1", "2"), default=CGROUPS, help=f"made for this version ({CGROUPS})")
     parser.add_argument("--uninstall", action="store_true", help="remove what was installed in the prefix")
     return parser.parse_args()
 
 
-def install(prefix: str, launcher: str, wheels: str | None) -> None:
-    """Build the prefix aside, put it in its place by renaming, and write the launcher last."""
+def install(prefix: str, launcher: str, wheels: str | None, cgroups: str) -> None:
+    """Build the prefix aside, put it in its place by renaming, and write the launcher and the unit last."""
     check_ground(prefix, launcher)
     aside = f"{prefix}.new"
     shutil.rmtree(aside, ignore_errors=True)
     os.makedirs(f"{aside}/bin")
     copy_interpreter(aside)
     copy_program(aside, prefix)
-    head_bytes = bundle_program(aside, prefix)
+    head_bytes = bundle_program(aside, prefix, cgroups)
     add_packages(aside, prefix, wheels)
-    write_manifest(aside, launcher)
+    unit = UNIT if prefix == PREFIX else f"{prefix}/{os.path.basename(UNIT)}"
+    write_manifest(aside, launcher, unit)
     was_protected = is_mounted(f"{prefix}/bin/python3")
     put_in_place(aside, prefix)
     if was_protected:
         protect(f"{prefix}/bin/python3")
     write_launcher(prefix, launcher, head_bytes)
+    write_unit(unit, launcher)
     print(f"Installed: {launcher}, {prefix}")
 
 
@@ -151,11 +157,12 @@ def copy_program(aside: str, prefix: str) -> None:
     compile_all(target, f"{prefix}/site/bocker")
 
 
-def bundle_program(aside: str, prefix: str) -> int:
+def bundle_program(aside: str, prefix: str, cgroups: str) -> int:
     """Write all of bocker's code into one file, without docstrings; return the size of its head in bytes.
 
     The head is the loader's code, the places of modules and of groups, and the head's own size,
-    padded. The sources stay where they are, for tracebacks and for people.
+    padded. The sources stay where they are, for tracebacks and for people. Bocker works with both
+    versions of control groups; what `cgroups` names is what lies ready.
     """
     codes, places, groups, body = {}, {}, {}, bytearray()
     for path in sorted(glob.glob(f"{aside}/site/bocker/**/*.py", recursive=True)):
@@ -165,7 +172,8 @@ def bundle_program(aside: str, prefix: str) -> int:
     for name, (_, is_package, code) in codes.items():
         places[name] = (*added(body, code), is_package)
     for verb, roots in HOT.items():
-        groups[verb] = added(body, tuple(codes[name] for name in import_order(f"{aside}/site", verb, roots)))
+        words = roots.format(cgroups=cgroups)
+        groups[verb] = added(body, tuple(codes[name] for name in import_order(f"{aside}/site", verb, words)))
     loader = compiled(f"{SOURCE}/provision/loader.py", f"{prefix}/loader")
     head_bytes = len(marshal.dumps((loader, places, groups, 1 << 30)))
     with open(f"{aside}/bundle", "wb") as file:
@@ -231,11 +239,11 @@ def pip_wheel() -> str:
     raise Refused("there is no pip here; on Debian: apt-get install python3-venv")
 
 
-def write_manifest(aside: str, launcher: str) -> None:
+def write_manifest(aside: str, launcher: str, unit: str) -> None:
     """Write down every file, so that uninstalling removes these and no others."""
     files = [os.path.relpath(f"{folder}/{name}", aside) for folder, _, names in os.walk(aside) for name in names]
     with open(f"{aside}/{MANIFEST}", "w", encoding="utf-8") as file:
-        file.writelines(f"{name}\n" for name in (launcher, *sorted(files), MANIFEST))
+        file.writelines(f"{name}\n" for name in (launcher, unit, *sorted(files), MANIFEST))
 
 
 def put_in_place(aside: str, prefix: str) -> None:
@@ -259,6 +267,24 @@ def write_launcher(prefix: str, launcher: str, head_bytes: int) -> None:
     os.rename(aside, launcher)
 
 
+def write_unit(unit: str, launcher: str) -> None:
+    """Write the unit of systemd that makes again at a boot what the boot forgot; enabling it is the host's."""
+    os.makedirs(os.path.dirname(unit), exist_ok=True)
+    with open(f"{SOURCE}/provision/{os.path.basename(UNIT)}", encoding="utf-8") as source:
+        text = source.read().replace(LAUNCHER, launcher)
+    with open(unit, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def disable_unit() -> None:
+    """Take away the link by which systemd was told to start the unit, and its directories if they are empty."""
+    if os.path.islink(ENABLED) and not os.path.exists(ENABLED):
+        os.unlink(ENABLED)
+    for folder in (os.path.dirname(UNIT), os.path.dirname(os.path.dirname(UNIT))):
+        if os.path.isdir(folder) and not os.listdir(folder):
+            os.rmdir(folder)
+
+
 def uninstall(prefix: str) -> None:
     """Remove what the manifest names, then the directories that are empty."""
     try:
@@ -267,9 +293,10 @@ def uninstall(prefix: str) -> None:
     except FileNotFoundError:
         raise Refused(f"bocker is not installed in '{prefix}'") from None
     unprotect(f"{prefix}/bin/python3")
-    for path in (launcher, *(f"{prefix}/{name}" for name in files)):
+    for path in (launcher, *(os.path.join(prefix, name) for name in files)):
         if os.path.lexists(path):
             os.unlink(path)
+    disable_unit()
     for folder, _, _ in os.walk(prefix, topdown=False):
         if not os.listdir(folder):
             os.rmdir(folder)

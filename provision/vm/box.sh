@@ -1,0 +1,111 @@
+#!/bin/sh
+# Makes a Vagrant box (provider libvirt) of Debian's packages alone, once, and prints its path:
+#
+#   provision/vm/box.sh [SUITE]     SUITE is where the kernel comes from; all else is of bookworm
+#
+# The name has a checksum of this recipe in it, so that another recipe makes another box. As root.
+
+set -eu
+suite=${1:-bookworm}
+release=bookworm
+mirror=http://deb.debian.org/debian
+keys=/usr/share/keyrings/debian-archive-keyring.gpg
+disk_size=6G
+packages="systemd-sysv udev dbus initramfs-tools openssh-server sudo rsync python3 python3-venv btrfs-progs iproute2 nftables
+    procps kmod zstd busybox-static ca-certificates e2fsprogs libcap2-bin openssl xz-utils
+    skopeo docker-registry umoci crun"
+
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/bocker
+box=$cache/box-$suite-$(cksum <"$0" | cut -d' ' -f1).box
+if [ -s "$box" ]; then
+    echo "$box"
+    exit 0
+fi
+mkdir -p "$cache"
+work=$(mktemp -d "$cache/box.XXXXXX")
+trap 'umount "$work/disk" 2>/dev/null || true; rm -rf "$work"' EXIT
+
+# apt_sources: the release, and the suite that the kernel comes from
+apt_sources() {
+    echo "deb [signed-by=$keys] $mirror $release main"
+    echo "deb [signed-by=$keys] $mirror $release-updates main"
+    echo "deb [signed-by=$keys] $mirror-security $release-security main"
+    case $suite in
+        "$release") ;;
+        bullseye) echo "deb [signed-by=$keys] $mirror-security bullseye-security main" ;;
+        *) echo "deb [signed-by=$keys] $mirror $suite main" ;;
+    esac
+}
+
+# kernel_package: as apt-get takes it
+kernel_package() {
+    case $suite in
+        "$release") echo linux-image-cloud-amd64 ;;
+        bullseye) echo linux-image-cloud-amd64/bullseye-security ;;
+        *) echo "linux-image-cloud-amd64/$suite" ;;
+    esac
+}
+
+# configure ROOT: what a Vagrant box has, and nothing that waits for a network that is not there
+configure() {
+    chroot "$1" useradd --create-home --shell /bin/bash vagrant
+    echo 'vagrant ALL=(ALL) NOPASSWD: ALL' >"$1/etc/sudoers.d/vagrant"
+    mkdir -m 700 "$1/home/vagrant/.ssh"
+    cp "$(dpkg -L vagrant | grep "/keys/vagrant.pub$")" "$1/home/vagrant/.ssh/authorized_keys"
+    chmod 600 "$1/home/vagrant/.ssh/authorized_keys"
+    chroot "$1" chown -R vagrant:vagrant /home/vagrant/.ssh
+    : >"$1/etc/resolv.conf"
+    : >"$1/etc/machine-id"
+    echo bocker >"$1/etc/hostname"
+    printf '127.0.0.1 localhost\n127.0.1.1 bocker\n' >"$1/etc/hosts"
+    echo 'UseDNS no' >"$1/etc/ssh/sshd_config.d/vagrant.conf"
+    printf '[Match]\nName=en* eth*\n[Network]\nDHCP=yes\n' >"$1/etc/systemd/network/wired.network"
+    echo 'LABEL=root / ext4 errors=remount-ro 0 1' >"$1/etc/fstab"
+    chroot "$1" systemctl --quiet enable systemd-networkd ssh
+    chroot "$1" systemctl --quiet mask e2scrub_reap.service e2scrub_all.timer apt-daily.timer \
+        apt-daily-upgrade.timer systemd-networkd-wait-online.service
+    rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/* "$1/usr/share/doc" "$1/usr/share/locale"
+    mkdir -p "$1/boot/extlinux"
+    cat >"$1/boot/extlinux/extlinux.conf" <<END
+default linux
+label linux
+    kernel /boot/$(cd "$1/boot" && echo vmlinuz-*)
+    initrd /boot/$(cd "$1/boot" && echo initrd.img-*)
+    append root=LABEL=root ro quiet net.ifnames=0 console=ttyS0 console=tty0
+END
+}
+
+# make_disk ROOT FILE: a bootable disk with one partition
+make_disk() {
+    first_byte=$((2048 * 512))
+    truncate --size "$disk_size" "$2"
+    echo '2048,,L,*' | sfdisk --quiet --label dos "$2"
+    bytes=$(($(stat --format %s "$2") - first_byte))
+    mkfs.ext4 -q -F -L root -O '^64bit,^metadata_csum' -E "offset=$first_byte" -d "$1" "$2" $((bytes / 1024))
+    mkdir "$work/disk"
+    mount -o "loop,offset=$first_byte" "$2" "$work/disk"
+    extlinux --install "$work/disk/boot/extlinux" 2>/dev/null
+    umount "$work/disk"
+    dd if=/usr/lib/EXTLINUX/mbr.bin of="$2" bs=440 count=1 conv=notrunc status=none
+}
+
+make_box() {
+    apt_sources | mmdebstrap --variant=minbase --quiet --skip=output/dev --aptopt="APT::Default-Release \"$release\"" \
+        --aptopt='APT::Install-Recommends false' --include="$(echo $packages)" --include="$(kernel_package)" \
+        "$release" "$work/root" -
+    configure "$work/root"
+    make_disk "$work/root" "$work/raw"
+    qemu-img convert -c -O qcow2 "$work/raw" "$work/box.img"
+    echo "{\"provider\":\"libvirt\",\"format\":\"qcow2\",\"virtual_size\":${disk_size%G}}" >"$work/metadata.json"
+    echo 'Vagrant.configure("2") { |config| config.vm.guest = :debian }' >"$work/Vagrantfile"
+    tar --create --file "$work/box" --directory "$work" metadata.json Vagrantfile box.img
+}
+
+log=$work/log
+if ! (set -e; make_box) >"$log" 2>&1 </dev/null; then
+    cat "$log" >&2
+    echo "box.sh: the box could not be made" >&2
+    exit 1
+fi
+mv "$work/box" "$box"
+echo "$box"
