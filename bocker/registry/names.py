@@ -122,7 +122,10 @@ def _check(text: str, host: str, repository: str) -> None:
 
 def _refuse_id_shape(familiar: str) -> None:
     if looks_like_id(familiar) or is_hexadecimal(familiar):
-        raise InvalidValue(f"'{one_line(familiar)}' can not be an image's name", "it looks like an id")
+        raise InvalidValue(
+            f"'{one_line(familiar)}' can not be an image's name, as it looks like an id",
+            "to give an image a name, use: bocker tag",
+        )
 
 
 def is_host(text: str) -> bool:
