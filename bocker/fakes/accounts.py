@@ -8,8 +8,6 @@ import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import attrs
-
 from bocker.fakes import files, programs
 from bocker.fakes.errors import NotModelled, Refused
 from bocker.fakes.state import DIRECTORY, FILE, Entry, State
@@ -58,7 +56,7 @@ def _updated(state: State, path: str, change: Callable[[bytes], bytes]) -> State
     uid, gid = (0, 0) if before is None else (before.uid, before.gid)
     after = Entry(FILE, 0o600, uid, gid, mtime_ns=state.clock_ns, content=data)
     state = files.put_entry(state, spot.place, after)
-    return attrs.evolve(state, unsynced=state.unsynced - {(spot.place.subvolume, spot.place.path)})
+    return files.synced(state, spot.place)
 
 
 def _asked(state: State, world: World, program: str, verb: str, text: bytes) -> tuple[State, HelperAnswer | Refused]:

@@ -14,7 +14,7 @@ import attrs
 from bocker.core.tarstream import BadArchive
 from bocker.fakes import bundles, files, layers, packing
 from bocker.fakes.errors import NotModelled, Refused
-from bocker.fakes.state import DIRECTORY, Entry, Place, State, new_id, with_row
+from bocker.fakes.state import DIRECTORY, Entry, Place, State, new_id
 from bocker.fakes.view import View
 from bocker.kernel.archives import GZIP, Archives, Bounds, Member, Packed, Unpacked
 
@@ -110,9 +110,7 @@ def _with_tree(state: State, place: Place, tree: dict[str, Entry]) -> State:
     added = {files.joined(place.path, path): entry for path, entry in tree.items()}
     before = sum(len(entry.content) for path, entry in row.files.items() if path not in others)
     state = files.use_space(state, row, sum(len(entry.content) for entry in tree.values()) - before)
-    changed = attrs.evolve(row, files={**others, **added})
-    unsynced = state.unsynced | {(row.id, path) for path, entry in added.items() if row.files.get(path) != entry}
-    return attrs.evolve(state, subvolumes=with_row(state.subvolumes, row.id, changed), unsynced=unsynced)
+    return files.changed(state, row, {**others, **added})
 
 
 def _inflated(packed: bytes, most_bytes: int) -> bytes:

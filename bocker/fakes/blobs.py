@@ -85,7 +85,7 @@ class FakeBlobs(View, Blobs):
         spot, entry = _plain(state, draft)
         files.check_writable(state, spot)
         state = _put(files.drop_entry(self._made(state, path), spot.place), path, entry)
-        return attrs.evolve(state, unsynced=state.unsynced - {(spot.place.subvolume, spot.place.path)})
+        return files.synced(state, spot.place)
 
     def _add(self, state: State, path: str, data: bytes) -> State:
         state = self._made(state, path)
@@ -100,7 +100,7 @@ def _put(state: State, path: str, entry: Entry) -> State:
     """Give a file its name, both on disk when this is done."""
     place = files.locate(state, path, follow=False).place
     state = files.put_entry(state, place, attrs.evolve(entry, mode=FILE_MODE))
-    return attrs.evolve(state, unsynced=state.unsynced - {(place.subvolume, place.path)})
+    return files.synced(state, place)
 
 
 def _plain(state: State, path: str) -> tuple[Spot, Entry]:

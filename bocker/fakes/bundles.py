@@ -76,7 +76,7 @@ def _with_file(state: State, path: str, content: bytes) -> State:
     if files.entry_at(state, spot.place) is not None:
         return state
     state = files.put_entry(state, spot.place, Entry(FILE, FILE_MODE, mtime_ns=state.clock_ns, content=content))
-    return attrs.evolve(state, unsynced=state.unsynced - {(spot.place.subvolume, spot.place.path)})
+    return files.synced(state, spot.place)
 
 
 def bundle(state: State, members: tuple[tuple[str, Content], ...], archive: str) -> State:

@@ -2,7 +2,7 @@
 
 The fault model
 ---------------
-A command is a row of calls on the ports, counted from 1. Three things can go wrong at call k:
+A command is a row of calls on the ports, counted from 1. What can go wrong at call k:
 
 - `RefuseCall(k, errno)`: the kernel refuses; nothing was done. A refused `processes.release` is a
   child that failed at one of its steps: it is reaped, as the port says. A refused `http.wait` is a
@@ -13,12 +13,31 @@ A command is a row of calls on the ports, counted from 1. Three things can go wr
 - `CrashAt(k)`: the program is killed before call k. `Crashed` is raised there and at every later
   call of that kernel, so nothing runs any more, undo included. The kernel lets go of its locks and
   kills its children.
+- The program is killed after call k, or in the midst of it: `Moments` keeps the machine as it is
+  at each of these instants, so that one run of a command gives all of its crashes. In the midst of
+  a call something can be seen only of the operations in `HALF_WAY`, which write many files or
+  directories one after the other. The rest are one step of the kernel's, or write aside and rename;
+  deleting a subvolume with others in it is a call for each.
+- Power fails (`World.lose_power`): the programs are gone, and `/run` and `/tmp`, and of what lies
+  on disk whatever was not synced is as it was before, or, where the file system had just written
+  its names and not yet their contents, there and empty (`names`).
 
-One fault happens once in a command. The errno is one that the operation can really give: `REFUSALS`
-and `LOST_ANSWERS` list them by operation, and `faults_of` gives a sweep all that a recorded command
-can meet. Operations without a row can't fail on a host that works at all.
+The errno is one that the operation can really give: `REFUSALS` and `LOST_ANSWERS` list them by
+operation, and `faults_of` gives a sweep all that a recorded command can meet. Operations without a
+row can't fail on a host that works at all. A kill and a power failure may meet the command that
+cleans up after another one, and so on; of the others one happens once in a command.
 
-Not in the model: two faults in one command, power loss, a kernel that lies in what it answers.
+What "survived" means
+---------------------
+Complete: a command whose program was killed, or whose host lost power, has happened as a whole or
+not at all, as soon as `cleanup` was called; what removes several things has removed some of them.
+True: what a command reported as made or changed is there, with its content and its names, after a
+power failure too; what it reported as removed is gone, or after a power failure whole as before. A
+container that ended is no promise to the disk. Every command that comes after a crash, before
+`cleanup` or later, does what it would have done had the other one happened or not, or says why not;
+and `cleanup` done twice does nothing the second time.
+
+Not in the model: a kernel that lies in what it answers, a disk that loses what it said was written.
 """
 
 # ruff: noqa: D102 - Gate says what `around` does
@@ -26,13 +45,14 @@ Not in the model: two faults in one command, power loss, a kernel that lies in w
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 import attrs
 
 from bocker.core import spec as plan
 from bocker.fakes.errors import Crashed, Refused
+from bocker.fakes.state import FILE, Entry, GroupRow, State, with_row, without
 
 T = TypeVar("T")
 
@@ -147,6 +167,21 @@ LOST_ANSWERS: dict[str, tuple[int, ...]] = {
     "blobs.discard": (errno.EIO,),
 }
 
+# What is seen half done when the program is killed in the midst of it: files of trees, the body of a
+# download, a group in some of the hierarchies, an image file without its file system.
+HALF_WAY = frozenset(
+    {
+        "host.copy_tree",
+        "archives.unpack",
+        "archives.pack",
+        "archives.spill",
+        "http.wait",
+        "cgroups.create",
+        "cgroups.remove",
+        "host.make_filesystem",
+    }
+)
+
 # The step at which a child fails that is refused.
 STEPS = {"processes.create": plan.STEP_CLONE, "processes.release": plan.STEP_MOUNTS}
 
@@ -247,3 +282,76 @@ def faults_of(calls: list[Call]) -> Iterator[Gate]:
 def _of_records(operation: str) -> str:
     """`state` is a second port of the same class as `records`."""
     return operation.replace("state.", "records.", 1) if operation.startswith("state.") else operation
+
+
+@attrs.frozen
+class Moment:
+    """The machine at an instant at which a program can be killed: `place` is "before", "within" or "after" a call."""
+
+    number: int
+    call: Call
+    place: str
+    state: State
+
+
+class Moments(Gate):
+    """Lets every call through, and keeps the machine as it was before and after each. `look` shows it."""
+
+    def __init__(self, look: Callable[[], State]) -> None:
+        self._look = look
+        self.calls: list[tuple[Call, State, State]] = []
+
+    def around(self, call: Call, act: Callable[[], T], refuse: Callable[[], None]) -> T:
+        before = self._look()
+        self.calls.append((call, before, before))
+        number = len(self.calls)
+        try:
+            return act()
+        finally:
+            self.calls[number - 1] = (call, before, self._look())
+
+    def all(self) -> Iterator[Moment]:
+        """Give every instant, those too at which nothing had changed since the one before."""
+        for number, (call, before, after) in enumerate(self.calls, 1):
+            yield Moment(number, call, "before", before)
+            if _of_records(call.operation) in HALF_WAY:
+                # A transfer goes forward after the gate let its program wait.
+                done = self.calls[number][1] if number < len(self.calls) else after
+                yield Moment(number, call, "within", half_way(before, done))
+            yield Moment(number, call, "after", after)
+
+
+def half_way(before: State, after: State) -> State:
+    """Return a machine on which half of what an operation of `HALF_WAY` does was done."""
+    state = attrs.evolve(before, clock_ns=after.clock_ns, serial=after.serial, unsynced=after.unsynced)
+    for number, row in after.subvolumes.items():
+        there = before.subvolumes.get(number)
+        if there is not None and there.files != row.files:
+            tree = _half_of_tree(dict(there.files), row.files)
+            state = attrs.evolve(state, subvolumes=with_row(state.subvolumes, number, attrs.evolve(there, files=tree)))
+    for number in before.groups.keys() ^ after.groups.keys():
+        state = _with_half_group(state, before.groups.get(number) or after.groups[number])
+    return state
+
+
+def _with_half_group(state: State, group: GroupRow) -> State:
+    parts = frozenset(sorted(group.parts)[: len(group.parts) // 2])
+    groups = without(state.groups, group.id)
+    if parts:
+        groups[group.id] = attrs.evolve(group, parts=parts)
+    return attrs.evolve(state, groups=groups, parents=state.parents | {group.parent})
+
+
+def _half_of_tree(tree: dict[str, Entry], after: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Change the first half of what differs, by the order of paths; the file in the middle has half of its content."""
+    changed = sorted(path for path in tree.keys() | after.keys() if tree.get(path) != after.get(path))
+    middle = (len(changed) - 1) // 2
+    for number, path in enumerate(changed[: middle + 1]):
+        entry = after.get(path)
+        if entry is None:
+            tree = {other: kept for other, kept in tree.items() if other != path and not other.startswith(f"{path}/")}
+        elif number == middle and entry.kind == FILE:
+            tree[path] = attrs.evolve(entry, content=entry.content[: len(entry.content) // 2], filesystem=0)
+        else:
+            tree[path] = entry
+    return tree

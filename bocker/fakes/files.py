@@ -26,6 +26,7 @@ from bocker.fakes.state import (
     SubvolumeRow,
     new_id,
     with_row,
+    without,
 )
 
 MOST_LINKS = 40  # path_resolution(7)
@@ -171,7 +172,7 @@ def put_entry(state: State, place: Place, entry: Entry) -> State:
     if entry.inode:
         files = {path: entry if old.inode == entry.inode else old for path, old in files.items()}
     state = use_space(state, row, len(entry.content) - len(_content(row.files.get(place.path))))
-    return _with_files(state, row, files, {place.path})
+    return changed(state, row, files)
 
 
 def _content(entry: Entry | None) -> bytes:
@@ -185,15 +186,24 @@ def drop_entry(state: State, place: Place) -> State:
     gone = {path for path in row.files if path == place.path or path.startswith(prefix)}
     freed = sum(len(row.files[path].content) for path in gone)
     files = {path: entry for path, entry in row.files.items() if path not in gone}
-    return _with_files(use_space(state, row, -freed), row, files, {place.path})
+    return changed(use_space(state, row, -freed), row, files)
 
 
-def _with_files(state: State, row: SubvolumeRow, files: dict[str, Entry], touched: set[str]) -> State:
+def changed(state: State, row: SubvolumeRow, files: dict[str, Entry]) -> State:
+    """Give a tree other files; what differs is not on disk yet."""
+    before = row.files
+    touched = {path for path in before.keys() | files.keys() if before.get(path) is not files.get(path)}
+    late = {(row.id, path): before.get(path) for path in touched if (row.id, path) not in state.unsynced}
     return attrs.evolve(
         state,
         subvolumes=with_row(state.subvolumes, row.id, attrs.evolve(row, files=files)),
-        unsynced=state.unsynced | {(row.id, path) for path in touched},
+        unsynced={**state.unsynced, **late},
     )
+
+
+def synced(state: State, *places: Place) -> State:
+    """Let what is at places be on disk: fsync(2) of the file and of its directory."""
+    return attrs.evolve(state, unsynced=without(state.unsynced, *((one.subvolume, one.path) for one in places)))
 
 
 def use_space(state: State, row: SubvolumeRow, bytes_more: int) -> State:

@@ -95,7 +95,8 @@ def _make_filesystem(state: State, path: str, size_bytes: int) -> State:
         raise Refused(errno.EINVAL, f"{size_bytes} bytes")
     files.check_space(state, spot.place)
     state, filesystem = files.add_filesystem(state, "btrfs", path, Entry(DIRECTORY, 0o755), size_bytes)
-    return files.put_entry(state, spot.place, Entry(FILE, 0o600, sparse=True, filesystem=filesystem.id))
+    state = files.put_entry(state, spot.place, Entry(FILE, 0o600, sparse=True, filesystem=filesystem.id))
+    return files.synced(state, spot.place)
 
 
 def _mount_image(state: State, path: str, target: str) -> State:

@@ -146,9 +146,7 @@ def _write(state: State, root: str, key: str, data: bytes, durable: bool) -> Sta
     files.check_writable(state, spot)
     files.check_space(state, spot.place)
     state = files.put_entry(state, spot.place, Entry(FILE, 0o600, mtime_ns=state.clock_ns, content=data))
-    if not durable:
-        return state
-    return attrs.evolve(state, unsynced=state.unsynced - {(spot.place.subvolume, spot.place.path)})
+    return files.synced(state, spot.place) if durable else state
 
 
 def _append(state: State, root: str, key: str, data: bytes) -> State:

@@ -252,7 +252,11 @@ class TransferRow:
 
 @attrs.frozen
 class State:
-    """Everything that the fake kernel knows at one instant."""
+    """Everything that the fake kernel knows at one instant.
+
+    unsynced: the paths of trees that are not on disk as they are now, with what is there on disk (None for
+    nothing). deleted: trees that are gone, and not yet on disk.
+    """
 
     clock_ns: int = 1_795_224_000_000_000_000
     boot: int = 1
@@ -260,7 +264,8 @@ class State:
     last_pid: int = 300
     filesystems: Mapping[int, FilesystemRow] = attrs.field(factory=dict)
     subvolumes: Mapping[int, SubvolumeRow] = attrs.field(factory=dict)
-    unsynced: frozenset[tuple[int, str]] = frozenset()
+    unsynced: Mapping[tuple[int, str], Entry | None] = attrs.field(factory=dict)
+    deleted: Mapping[int, SubvolumeRow] = attrs.field(factory=dict)
     mounts: Mapping[int, tuple[MountRow, ...]] = attrs.field(factory=dict)
     networks: Mapping[int, NetworkRow] = attrs.field(factory=dict)
     names: Mapping[tuple[str, str], NameRow] = attrs.field(factory=dict)

@@ -126,7 +126,8 @@ def _delete(state: State, top: files.Spot, name: str) -> State:
     if any(entry.kind == SUBVOLUME for entry in row.files.values()):
         raise Refused(errno.ENOTEMPTY, name)
     state = files.drop_entry(state, spot.place)
-    return _vanish(attrs.evolve(state, subvolumes=without(state.subvolumes, row.id)), row)
+    deleted = with_row(state.deleted, row.id, row)
+    return _vanish(attrs.evolve(state, subvolumes=without(state.subvolumes, row.id), deleted=deleted), row)
 
 
 def _vanish(state: State, row: SubvolumeRow) -> State:
@@ -182,7 +183,7 @@ def _move(state: State, source: Place, target: Place) -> State:
         target.path + path[len(source.path) :] if path == source.path or path.startswith(prefix) else path: entry
         for path, entry in row.files.items()
     }
-    return attrs.evolve(state, subvolumes=with_row(state.subvolumes, row.id, attrs.evolve(row, files=moved)))
+    return files.changed(state, row, moved)
 
 
 def _exchange(state: State, top: files.Spot, first: str, second: str) -> State:
@@ -193,7 +194,7 @@ def _exchange(state: State, top: files.Spot, first: str, second: str) -> State:
     row = state.subvolumes[top.place.subvolume]
     swap: Callable[[str], str] = lambda path: _swapped(path, one.place.path, two.place.path)  # noqa: E731
     tree = {swap(path): entry for path, entry in row.files.items()}
-    return attrs.evolve(state, subvolumes=with_row(state.subvolumes, row.id, attrs.evolve(row, files=tree)))
+    return files.changed(state, row, tree)
 
 
 def _swapped(path: str, one: str, two: str) -> str:
@@ -243,9 +244,11 @@ def _content(entry: Entry | None) -> bytes:
 
 def _sync(state: State, top: files.Spot) -> State:
     filesystem = files.filesystem_of(state, top.place).id
-    late = frozenset(
-        (number, path)
-        for number, path in state.unsynced
-        if number in state.subvolumes and state.subvolumes[number].filesystem != filesystem
-    )
-    return attrs.evolve(state, unsynced=late)
+    deleted = {number: row for number, row in state.deleted.items() if row.filesystem != filesystem}
+    trees = {**deleted, **state.subvolumes}
+    late = {
+        (number, path): before
+        for (number, path), before in state.unsynced.items()
+        if number in trees and trees[number].filesystem != filesystem
+    }
+    return attrs.evolve(state, unsynced=late, deleted=deleted)

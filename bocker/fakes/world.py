@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from bocker.core.settings import Settings
-from bocker.fakes import dump, files, images, invariants, laws, programs, wire
+from bocker.fakes import dump, files, images, invariants, laws, power, programs, wire
 from bocker.fakes.accounts import Helper
 from bocker.fakes.errors import Crashed, NotModelled, Refused
 from bocker.fakes.faults import Call, Gate
@@ -194,6 +194,15 @@ class World:
         self._scheduled.clear()
         self.change("world.reboot", "", _booted)
 
+    def lose_power(self, names: bool = False) -> None:
+        """Start the machine again with what was on disk; `names` as `power.failed` has it."""
+        self.change("world.lose_power", "", lambda state: power.failed(state, names))
+        self.reboot()
+
+    def sync(self) -> None:
+        """Let all that was written be on disk, as the kernel does by itself after a while."""
+        self.change("world.sync", "", lambda state: attrs.evolve(state, unsynced={}, deleted={}))
+
     def rewind(self, state: State) -> None:
         """Go back to an earlier `state`: programs started since are dead, what was scheduled is forgotten
         and the journal is empty. Servers keep what they were told."""
@@ -327,6 +336,7 @@ def _booted(state: State) -> State:
         filesystems=state.filesystems,
         subvolumes=state.subvolumes,
         unsynced=state.unsynced,
+        deleted=state.deleted,
         mounts={HOST: (root,)},
         networks={HOST: NetworkRow(HOST)},
         sysctls=images.SYSCTLS,

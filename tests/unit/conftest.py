@@ -21,6 +21,10 @@ CONTRACTS = "test_contracts.py"
 COLLECTED = pytest.StashKey[bool]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--crashes", default="some", help="`all`: what comes after a crash, for every crash")
+
+
 @pytest.fixture
 def settings() -> Settings:
     return Settings()

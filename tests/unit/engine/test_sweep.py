@@ -135,8 +135,8 @@ class CrashBefore(CrashAt):
         return getattr(call, "operation", "") == self.operation
 
 
-def while_it_runs(act: Callable[[Bench], object]) -> Callable[[Bench], object]:
-    """Return a command that is given while a container `live` runs in another terminal."""
+def while_it_runs(act: Callable[[Bench], object], name: str = "live") -> Callable[[Bench], object]:
+    """Return a command that is given while a container of this name runs in another terminal."""
 
     def in_between(bench: Bench) -> object:
         errors: list[BaseException] = []
@@ -149,7 +149,7 @@ def while_it_runs(act: Callable[[Bench], object]) -> Callable[[Bench], object]:
                     errors.append(error)
 
         owner = bench.in_another_terminal()
-        owner.run("probe", "echo", "up", ",", "sleep", "5", name="live", remove_on_exit=True, screen=Screen(now))
+        owner.run("probe", "echo", "up", ",", "sleep", "5", name=name, remove_on_exit=True, screen=Screen(now))
         if errors:
             raise errors[0]
         return None
