@@ -16,7 +16,13 @@ REFERENCE = re.compile(r"`(tests/[\w/]+\.py)::([\w:]+)`")
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 COMMAND = re.compile(r"(?:^[$#] |`)(?:sudo )?bocker ([a-z]+)", re.MULTILINE)
 PAGES = sorted(
-    path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md"))
+    path.relative_to(ROOT)
+    for path in (
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("benchmarks/*.md"),
+        *ROOT.glob("examples/*/*.md"),
+    )
 )
 FACTS, BUGS = "kernel-facts.md", "bash-bugs.md"
 WAITING_FACTS = 2

@@ -6,8 +6,6 @@ def test_a_join_leaves_nothing_behind(faults):
 The function is called again and again, each time on the world as it was before, with one fault of
 the model (`bocker.fakes.faults`) at one of its calls: the kernel refuses, it does what was asked and
 reports a failure, the program is killed there.
-
-PYTEST_DONT_REWRITE
 """
 
 from __future__ import annotations
@@ -140,6 +138,7 @@ class Faults:
 
         Raise AssertionError with all findings; the first one is its cause.
         """
+        __tracebackhide__ = True
         calls = self.calls(act)
         gates = [gate for gate in faults_of(list(calls)) if lies or not _is_lie(gate, calls)]
         findings = [found for gate in (None, *gates) if (found := self._found(act, check, gate, errors))]
@@ -160,7 +159,7 @@ class Faults:
                 return str(outcome), outcome.error
             check(outcome)
         except Exception as error:
-            return f"{outcome}\n{_first_lines(error)}", error
+            return f"{outcome}\n{_first_line(error)}", error
         finally:
             self.world.rewind(start)
         return None
@@ -209,5 +208,5 @@ def _without(text: str, other: str) -> Iterator[str]:
     return (line for line in text.splitlines() if line not in known)
 
 
-def _first_lines(error: Exception) -> str:
-    return "\n".join(f"{type(error).__name__}: {error}".splitlines()[:3])
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0]

@@ -1,7 +1,4 @@
-"""The fixtures, and what a report shows.
-
-PYTEST_DONT_REWRITE
-"""
+"""The fixtures, and what a report shows."""
 
 from __future__ import annotations
 
@@ -50,7 +47,8 @@ def pytest_runtest_makereport(
     if report.failed:
         for world in _worlds(item, call):
             report.sections.append(("The world", world.dump()))
-            report.sections.append(("The last calls", _last_calls(world)))
+            if world.journal:
+                report.sections.append(("The last calls", _last_calls(world)))
     return report
 
 

@@ -6,8 +6,6 @@
         run_program(kernel, program)
 
 Names come from small pools, so that they collide; one in ten is none that a kernel takes.
-
-PYTEST_DONT_REWRITE
 """
 
 from __future__ import annotations

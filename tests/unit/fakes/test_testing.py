@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import errno
 import inspect
+import re
 import subprocess
 import sys
 import tomllib
@@ -34,6 +35,7 @@ from bocker.kernel.errors import KernelError, Missing
 from tests.unit import observed
 
 ROOT = Path(__file__).parents[3]
+PAGE_EXAMPLES = 5
 PUBLIC = Path(__file__).with_name("public.txt")
 LINUX_ONLY = (
     "fcntl",
@@ -291,6 +293,22 @@ def test_a_project_has_the_fixtures_and_may_have_other_settings(tmp_path: Path) 
 
 def test_who_does_not_ask_for_it_has_nothing_of_it(tmp_path: Path) -> None:
     assert "fixture 'fake_kernel' not found" in run_project(tmp_path, FAILING, "")
+
+
+def test_the_page_says_what_happens(tmp_path: Path) -> None:
+    """Its examples are run: one fails on purpose, and shows what stands in the page."""
+    page = (ROOT / "docs/a-kernel-in-memory.md").read_text()
+    conftest, *examples = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    shown = re.findall(r"^```text\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert len(examples) == PAGE_EXAMPLES
+    output = run_project(tmp_path, "\n\n".join(examples), conftest)
+    assert "1 failed, 4 passed" in output, output
+    assert "::test_a_failed_attach_leaves_nothing" in output
+    assert [line for line in "".join(shown).splitlines() if f"E   {line}" not in _unindented(output)] == []
+
+
+def _unindented(output: str) -> str:
+    return re.sub(r"^E +(?:AssertionError: )?", "E   ", output, flags=re.MULTILINE)
 
 
 # The sweep.
