@@ -10,6 +10,7 @@ Names come from small pools, so that they collide; one in ten is none that a ker
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import attrs
@@ -192,19 +193,15 @@ def steps(*ports: str, names: Names | None = None) -> st.SearchStrategy[Step]:
     if unknown:
         raise ValueError(f"programs know {', '.join(PORTS_OF_PROGRAMS)}, not {', '.join(sorted(unknown))}")
     return steps_of(
-        {
-            operation: arguments
-            for operation, arguments in operations(names or Names()).items()
-            if not ports or operation.partition(".")[0] in ports
-        }
+        (operation, arguments)
+        for operation, arguments in operations(names or Names()).items()
+        if not ports or operation.partition(".")[0] in ports
     )
 
 
-def steps_of(calls: dict[str, tuple[Draw, ...]]) -> st.SearchStrategy[Step]:
-    """Draw one call of an operation, each as likely as the other."""
-    return st.one_of(
-        [st.builds(Step, st.just(operation), st.tuples(*arguments)) for operation, arguments in calls.items()]
-    )
+def steps_of(calls: Iterable[tuple[str, tuple[Draw, ...]]]) -> st.SearchStrategy[Step]:
+    """Draw one call: an operation with what draws its arguments, each as likely as the other."""
+    return st.one_of([st.builds(Step, st.just(operation), st.tuples(*arguments)) for operation, arguments in calls])
 
 
 def programs(*ports: str, names: Names | None = None, most: int = 25) -> st.SearchStrategy[Program]:
