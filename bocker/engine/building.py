@@ -1,9 +1,10 @@
 """How an image comes to be: it is built aside, and becomes one at a single instant.
 
-    claim the id, fill `.img_N.new`, write down what it is under its UUID, sync,
-    then rename it to `img_N`, or exchange it with the image that it replaces
+    claim the id, fill `.img_N.new`, sync, write down what it is under its UUID,
+    then rename it to `img_N`, or exchange it with the image that it replaces, and sync
 
-Before that instant there is nothing, or the old image; after it the new one (D6, D12).
+Before that instant there is nothing, or the old image; after it the new one (D6, D12), and whoever is
+told of it finds it after a power failure too.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ def replace_held(kernel: Kernel, image: ImageId, recipe: Recipe) -> None:
         except KernelError:
             if _uuid_of(kernel, image) != uuid:
                 raise
+        undo.push(kernel.storage.exchange, aside_of(image), str(image))
+        kernel.storage.sync()
         undo.commit()
     _forget(kernel, aside_of(image), old_uuid)
 
@@ -117,6 +120,8 @@ def _build(kernel: Kernel, image: ImageId, recipe: Recipe) -> None:
         except KernelError:
             if _uuid_of(kernel, image) != uuid:  # it may have been done in spite of the answer
                 raise
+        undo.push(store.delete_subvolume, kernel, str(image))
+        kernel.storage.sync()
         undo.commit()
 
 

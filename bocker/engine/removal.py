@@ -136,6 +136,9 @@ def _remove_image(kernel: Kernel, image: ImageId, reference: str) -> None:
     with kernel.records.lock(str(image)), kernel.records.lock(store.NAMES_LOCK):
         if resolve.find_image(kernel, reference) != image:  # somebody was faster, or its tag is another's by now
             raise NoSuchObject(reference)
+        for tag in resolve.tags_of(kernel, image):
+            if resolve.tagged(kernel, tag) == image:  # or it is a newer one's, whose maker was killed
+                resolve.take_from_others(kernel, tag, image)
         destroy_image(kernel, image)
 
 

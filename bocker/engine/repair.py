@@ -157,9 +157,12 @@ class _Sweep:
                 self._removed(self.kernel.records.remove, store.log_key(container), f"the log of {container}")
             return
         except Damaged:
-            record = ContainerRecord(str(container), "", "", (), 0, lifecycle.DEAD, started_ns=0)
+            # An empty one is a claim, and power failed before the disk knew of anything that came after it.
+            started_ns = 0 if self.kernel.records.read(store.container_key(container)) else None
+            record = ContainerRecord(str(container), "", "", (), 0, lifecycle.DEAD, started_ns=started_ns)
             store.save_container(self.kernel, record)
-            self.lines.append(f"Repaired: the record of {container}")
+            if started_ns is not None:
+                self.lines.append(f"Repaired: the record of {container}")
         was_unfinished = record.state in lifecycle.UNFINISHED
         if was_unfinished:
             record = bury(self.kernel, record)

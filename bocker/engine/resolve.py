@@ -168,11 +168,17 @@ def give_up_tag(kernel: Kernel, tag: str, winner: ImageId | None = None) -> Imag
         winner = tagged(kernel, tag) if winner is None else winner
         if winner not in holders or len(holders) < 2:
             return None
-        for image in holders:
-            if image != winner:
-                kept = tuple(other for other in tags_of(kernel, image) if other != tag)
-                kernel.records.write(store.image_key(image), store.encode(ImageTags(str(image), kept)))
+        take_from_others(kernel, tag, winner)
         return winner
+
+
+def take_from_others(kernel: Kernel, tag: str, winner: ImageId) -> None:
+    """Take a tag from every image but one. The caller holds the names' lock."""
+    for image in store.image_ids(kernel):
+        tags = tags_of(kernel, image)
+        if image != winner and tag in tags:
+            kept = ImageTags(str(image), tuple(other for other in tags if other != tag))
+            kernel.records.write(store.image_key(image), store.encode(kept), durable=True)
 
 
 def named(kernel: Kernel, name: str) -> ContainerId | None:

@@ -87,8 +87,10 @@ def _taken(kernel: Kernel, reference: str, force: bool) -> Untagged:
         with kernel.records.lock(str(image)), kernel.records.lock(store.NAMES_LOCK):
             if resolve.find_image(kernel, reference) != image:  # a tag moved meanwhile, or somebody was faster
                 continue
-            tags = resolve.tags_of(kernel, image)
+            tags = _own_tags(kernel, image)
             named = resolve.tag_meant(reference, tags)
+            for going in tags if named is None else (named,):  # an engine that gave one to another image was killed
+                resolve.take_from_others(kernel, going, image)
             if named is not None and len(tags) > 1:
                 _write(kernel, image, tuple(other for other in tags if other != named))
                 return Untagged(reference, (named,))
@@ -96,6 +98,11 @@ def _taken(kernel: Kernel, reference: str, force: bool) -> Untagged:
                 raise SeveralTags(reference, tags)
             destroy_image(kernel, image)
             return Untagged(reference, tags, str(image))
+
+
+def _own_tags(kernel: Kernel, image: ImageId) -> tuple[str, ...]:
+    """Return an image's tags without those that a newer image has, whose maker was killed before it took them away."""
+    return tuple(tag for tag in resolve.tags_of(kernel, image) if resolve.tagged(kernel, tag) == image)
 
 
 def remove_idle(kernel: Kernel, image: ImageId, tagged_too: bool) -> bool:

@@ -317,17 +317,18 @@ class Moments(Gate):
             if _of_records(call.operation) in HALF_WAY:
                 # A transfer goes forward after the gate let its program wait.
                 done = self.calls[number][1] if number < len(self.calls) else after
-                yield Moment(number, call, "within", half_way(before, done))
+                whole = call.operation == "archives.spill"
+                yield Moment(number, call, "within", half_way(before, done, whole))
             yield Moment(number, call, "after", after)
 
 
-def half_way(before: State, after: State) -> State:
-    """Return a machine on which half of what an operation of `HALF_WAY` does was done."""
+def half_way(before: State, after: State, whole: bool = False) -> State:
+    """Return a machine on which half of what an operation of `HALF_WAY` does was done. whole: no file is half there."""
     state = attrs.evolve(before, clock_ns=after.clock_ns, serial=after.serial, unsynced=after.unsynced)
     for number, row in after.subvolumes.items():
         there = before.subvolumes.get(number)
         if there is not None and there.files != row.files:
-            tree = _half_of_tree(dict(there.files), row.files)
+            tree = _half_of_tree(dict(there.files), row.files, whole)
             state = attrs.evolve(state, subvolumes=with_row(state.subvolumes, number, attrs.evolve(there, files=tree)))
     for number in before.groups.keys() ^ after.groups.keys():
         state = _with_half_group(state, before.groups.get(number) or after.groups[number])
@@ -342,7 +343,7 @@ def _with_half_group(state: State, group: GroupRow) -> State:
     return attrs.evolve(state, groups=groups, parents=state.parents | {group.parent})
 
 
-def _half_of_tree(tree: dict[str, Entry], after: Mapping[str, Entry]) -> dict[str, Entry]:
+def _half_of_tree(tree: dict[str, Entry], after: Mapping[str, Entry], whole: bool) -> dict[str, Entry]:
     """Change the first half of what differs, by the order of paths; the file in the middle has half of its content."""
     changed = sorted(path for path in tree.keys() | after.keys() if tree.get(path) != after.get(path))
     middle = (len(changed) - 1) // 2
@@ -350,7 +351,7 @@ def _half_of_tree(tree: dict[str, Entry], after: Mapping[str, Entry]) -> dict[st
         entry = after.get(path)
         if entry is None:
             tree = {other: kept for other, kept in tree.items() if other != path and not other.startswith(f"{path}/")}
-        elif number == middle and entry.kind == FILE:
+        elif number == middle and entry.kind == FILE and not whole:
             tree[path] = attrs.evolve(entry, content=entry.content[: len(entry.content) // 2], filesystem=0)
         else:
             tree[path] = entry

@@ -202,8 +202,23 @@ def changed(state: State, row: SubvolumeRow, files: dict[str, Entry]) -> State:
 
 
 def synced(state: State, *places: Place) -> State:
-    """Let what is at places be on disk: fsync(2) of the file and of its directory."""
-    return attrs.evolve(state, unsynced=without(state.unsynced, *((one.subvolume, one.path) for one in places)))
+    """Let what is at places be on disk: fsync(2) of the file and of its directory. With the directory come the
+    names of the others in it, but not their contents (kernel-facts, "give a nameless one a name, fsync its
+    directory, and lose power")."""
+    late = without(state.unsynced, *((one.subvolume, one.path) for one in places))
+    for one in places:
+        prefix = one.path.rpartition("/")[0] + "/"
+        tree = state.subvolumes[one.subvolume].files
+        late |= {
+            (number, path): _without_content(tree.get(path))
+            for number, path in late
+            if number == one.subvolume and path.startswith(prefix) and "/" not in path[len(prefix) :]
+        }
+    return attrs.evolve(state, unsynced=late)
+
+
+def _without_content(entry: Entry | None) -> Entry | None:
+    return attrs.evolve(entry, content=b"") if entry is not None and entry.kind == FILE else entry
 
 
 def use_space(state: State, row: SubvolumeRow, bytes_more: int) -> State:
@@ -259,7 +274,7 @@ def write_file(state: State, path: str, content: bytes, namespace: int = HOST, m
         raise NotModelled(f"writing to the {entry.kind} {path}")
     existing(state, path.rpartition("/")[0] or "/", namespace)
     before = entry or Entry(FILE, mode)
-    return put_entry(state, spot.place, attrs.evolve(before, content=content, mtime_ns=state.clock_ns))
+    return put_entry(state, spot.place, attrs.evolve(before, content=content, mtime_ns=state.clock_ns, flushed=False))
 
 
 def read_file(state: State, path: str, namespace: int = HOST) -> bytes:

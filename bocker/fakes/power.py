@@ -1,9 +1,9 @@
 """What a power failure leaves: fsync(2), sync(2), btrfs(5) (`commit`).
 
-A file system writes what was done to it in order, and nobody knows how far it came: at least to the
-last sync. A file that was synced by itself is there before all others. Its names are on disk when the
-kernel has written its tables, its contents when somebody asked for them (kernel-facts, "make a file,
-fsync its directory, and lose power").
+btrfs writes what was done to it as a whole now and then, and nobody knows when: at the last sync for
+certain. A file that was synced by itself is there besides, with the names in its directory. A name is on
+disk when the tables are, a content when somebody asked for it, or when the file has replaced another one
+(kernel-facts, "make a file, fsync its directory, and lose power").
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from bocker.fakes.state import FILE, Entry, State, SubvolumeRow, with_row
 
 
 def failed(state: State, names: bool = False) -> State:
-    """Return a state whose trees are what was on disk: nothing that was not synced, or with `names` all
-    names, and empty the files whose content was not synced."""
+    """Return a state whose trees are what was on disk: nothing that was not synced; or with `names` all names, as
+    btrfs had just written its tables, and empty the new files whose content nobody had asked for."""
     if names:
         return attrs.evolve(state, subvolumes=_emptied(state), unsynced={}, deleted={})
     trees = {**state.subvolumes, **state.deleted}
@@ -42,7 +42,9 @@ def _emptied(state: State) -> dict[int, SubvolumeRow]:
     for (number, path), before in state.unsynced.items():
         row = trees.get(number)
         entry = None if row is None else row.files.get(path)
-        if row is None or entry is None or entry.kind != FILE or (before and before.content == entry.content):
+        if row is None or entry is None or entry.kind != FILE or entry.flushed:
+            continue
+        if before is not None and before.content == entry.content:
             continue
         empty = attrs.evolve(entry, content=b"")
         trees[number] = attrs.evolve(row, files={**row.files, path: empty})

@@ -145,7 +145,9 @@ def _write(state: State, root: str, key: str, data: bytes, durable: bool) -> Sta
     spot = files.locate(state, path, follow=False)
     files.check_writable(state, spot)
     files.check_space(state, spot.place)
-    state = files.put_entry(state, spot.place, Entry(FILE, 0o600, mtime_ns=state.clock_ns, content=data))
+    replaces = bool(getattr(files.entry_at(state, spot.place), "content", b""))
+    entry = Entry(FILE, 0o600, mtime_ns=state.clock_ns, content=data, flushed=replaces)
+    state = files.put_entry(state, spot.place, entry)
     return files.synced(state, spot.place) if durable else state
 
 

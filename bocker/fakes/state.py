@@ -43,7 +43,8 @@ LINK = "link"
 class Entry:
     """What a name in a directory leads to. `inode` is the same for hard links and 0 for a lone file;
     `subvolume` is the id of the tree that goes on here, `filesystem` that of the one in a file.
-    Nobody may change an immutable entry, nor the names in an immutable directory (chattr(1))."""
+    Nobody may change an immutable entry, nor the names in an immutable directory (chattr(1)). What replaced
+    another file by a rename is `flushed`: btrfs writes its content before the name."""
 
     kind: str
     mode: int = 0o755
@@ -57,6 +58,7 @@ class Entry:
     inode: int = 0
     sparse: bool = False
     immutable: bool = False
+    flushed: bool = False
     subvolume: int = 0
     filesystem: int = 0
 

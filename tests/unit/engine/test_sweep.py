@@ -158,19 +158,19 @@ def while_it_runs(act: Callable[[Bench], object], name: str = "live") -> Callabl
 
 
 COMMANDS = [
-    Command("init", ready, lambda bench: bench.add_image(tag="app"), 20),
-    Command("init with leftovers", with_leftovers, lambda bench: bench.add_image(tag="app"), 25),
-    Command("init moves a tag", ready, lambda bench: bench.add_image(tag="base"), 22),
+    Command("init", ready, lambda bench: bench.add_image(tag="app"), 21),
+    Command("init with leftovers", with_leftovers, lambda bench: bench.add_image(tag="app"), 26),
+    Command("init moves a tag", ready, lambda bench: bench.add_image(tag="base"), 26),
     Command("run", with_container, lambda bench: bench.run("probe", "echo", "hi"), 36),
     Command("run --rm", with_container, lambda bench: bench.run("probe", "echo", "hi", remove_on_exit=True), 38),
     Command("run --name", with_container, lambda bench: bench.run("probe", "echo", "hi", name="db"), 39),
     Command("run with leftovers", with_leftovers, lambda bench: bench.run("probe", "echo", "hi"), 66),
     Command("run as its image says", with_configuration, lambda bench: bench.run(labels=("own=1",)), 36),
     Command("exec", with_container, while_it_runs(lambda bench: bench.execute("live", "probe", "echo", "hi")), 9),
-    Command("commit", with_container, lambda bench: bench.commit("web", "app"), 28),
-    Command("commit onto", with_two_images, lambda bench: bench.commit("web", "app"), 32),
+    Command("commit", with_container, lambda bench: bench.commit("web", "app"), 29),
+    Command("commit onto", with_two_images, lambda bench: bench.commit("web", "app"), 33),
     Command("rm container", with_container, lambda bench: removed(bench, "web"), 20, True),
-    Command("rm image", with_two_images, lambda bench: removed(bench, "app"), 25, True),
+    Command("rm image", with_two_images, lambda bench: removed(bench, "app"), 34, True),
     Command("stop", with_orphan, lambda bench: stopped(bench, "live"), 12, True),
     Command("cleanup", after_a_crash, lambda bench: bench.cleanup(), 78, True),
 ]
