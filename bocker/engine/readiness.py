@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bocker.kernel.host import HostFacts
     from bocker.kernel.network import Link
 
+OLDEST_KERNEL = (5, 12)  # that has mount_setattr(2), the newest call that `linux` can't do without
 RESOLV_CONF = "/etc/resolv.conf"
 
 
@@ -65,9 +66,17 @@ def host_facts(kernel: Kernel) -> HostFacts:
     facts = kernel.host.facts()
     if not facts.privileged:
         raise NotPrivileged
+    check_kernel(facts)
     if not facts.interpreter_read_only:
         raise HostNotReady(f"a container could overwrite the interpreter {facts.interpreter}")
     return facts
+
+
+def check_kernel(facts: HostFacts) -> None:
+    """Raise HostNotReady when the kernel is too old for what containers are made by."""
+    if facts.kernel_version < OLDEST_KERNEL:
+        found, oldest = (".".join(map(str, version)) for version in (facts.kernel_version, OLDEST_KERNEL))
+        raise HostNotReady(f"this is Linux {found}, and bocker needs {oldest} or newer", "boot a newer kernel")
 
 
 def group_layout(kernel: Kernel) -> Layout:

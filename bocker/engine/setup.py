@@ -58,6 +58,7 @@ def check(kernel: Kernel, settings: Settings, interpreter_mount: str | None = No
 
     looks: tuple[tuple[str, Callable[[Kernel, Settings], str]], ...] = (
         ("root's rights", _look_at_rights),
+        ("kernel", _look_at_kernel),
         ("store", _look_at_store),
         ("control groups", _look_at_groups),
         ("bridge", _look_at_bridge),
@@ -103,8 +104,10 @@ class _Setup:
         self.lines: list[str] = []
 
     def all(self) -> list[str]:
-        if not self.kernel.host.facts().privileged:
+        facts = self.kernel.host.facts()
+        if not facts.privileged:
             raise NotPrivileged
+        readiness.check_kernel(facts)
         readiness.group_layout(self.kernel)
         self.record = load_record(self.kernel)
         self.store()
@@ -357,6 +360,12 @@ def _look_at_rights(kernel: Kernel, settings: Settings) -> str:
     if not kernel.host.facts().privileged:
         raise NotPrivileged
     return "this is root"
+
+
+def _look_at_kernel(kernel: Kernel, settings: Settings) -> str:
+    facts = kernel.host.facts()
+    readiness.check_kernel(facts)
+    return f"Linux {facts.kernel_version[0]}.{facts.kernel_version[1]}"
 
 
 def _look_at_store(kernel: Kernel, settings: Settings) -> str:

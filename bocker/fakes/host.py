@@ -75,7 +75,8 @@ class FakeHost(View, Host):
 
     def _facts(self, state: State) -> HostFacts:
         read_only = "ro" in files.locate(state, images.INTERPRETER).mount.flags
-        return HostFacts(self._world.privileged, self._world.processors, images.INTERPRETER, read_only)
+        world = self._world
+        return HostFacts(world.privileged, world.processors, images.INTERPRETER, read_only, world.kernel_version)
 
 
 def _mount_at(state: State, target: str) -> MountPoint | None:

@@ -75,6 +75,7 @@ class World:
         self.processors = processors
         self.privileged = privileged
         self.hierarchies = hierarchies
+        self.kernel_version = (6, 18)
         self.firewall = True
         self.bytes_per_s = 100 << 20  # of each wire to a server
         self.servers: dict[tuple[str, int], Server] = {}

@@ -19,12 +19,14 @@ class MountPoint(Value):
 
 class HostFacts(Value):
     """What the host is. `interpreter` is the file that this program runs from, which a container
-    could reach as `/proc/self/exe`; `interpreter_read_only` whether its mount protects it."""
+    could reach as `/proc/self/exe`; `interpreter_read_only` whether its mount protects it.
+    `kernel_version`: the first two numbers of the kernel's release."""
 
     privileged: bool
     processors: int
     interpreter: str
     interpreter_read_only: bool
+    kernel_version: tuple[int, int]
 
 
 class Host(ABC):

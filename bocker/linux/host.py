@@ -32,6 +32,7 @@ class LinuxHost(Host):
                 len(os.sched_getaffinity(0)),
                 os.readlink(_INTERPRETER),
                 bool(os.statvfs(_INTERPRETER).f_flag & os.ST_RDONLY),
+                _kernel_version(os.uname().release),
             )
 
     def mount_at(self, target: str) -> MountPoint | None:
@@ -124,6 +125,12 @@ class LinuxHost(Host):
         """Change a kernel setting; see the port."""
         with translated("host.write_sysctl", name):
             write_file(_sysctl_path(name), os.fsencode(value))
+
+
+def _kernel_version(release: str) -> tuple[int, int]:
+    """Return the first two numbers of what uname(2) calls the release, `6.1.0-50-cloud-amd64`."""
+    major, minor, *_ = release.translate({ord("-"): ".", ord("+"): "."}).split(".")
+    return int(major), int(minor)
 
 
 def _is_privileged() -> bool:

@@ -27,6 +27,7 @@ class HostContract:
         assert facts.processors >= 1
         assert facts.interpreter.startswith("/")
         assert facts.interpreter_read_only in {True, False}
+        assert facts.kernel_version > (5, 0)
 
     def test_nothing_is_mounted_at_a_plain_directory(self, kernel: Kernel, lab: Lab) -> None:
         """None, although it lies in a mount; the same where there is no directory."""

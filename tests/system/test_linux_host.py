@@ -11,7 +11,7 @@ import pytest
 from bocker.core.settings import Settings
 from bocker.kernel.errors import Invalid, KernelError, Missing, Unsupported
 from bocker.linux import host as linux_host
-from bocker.linux.host import LinuxHost
+from bocker.linux.host import LinuxHost, _kernel_version
 from bocker.linux.mountinfo import mounts
 from tests.system.fresh_world import fresh_world
 
@@ -114,3 +114,11 @@ def test_mountinfo_agrees_with_the_tool() -> None:
         ("findmnt", "--list", "--noheadings", "--output", "TARGET"), capture_output=True, text=True, check=True
     )
     assert sorted(mounted.target for mounted in mounts()) == sorted(listed.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("release", "version"),
+    [("6.1.0-50-cloud-amd64", (6, 1)), ("5.10", (5, 10)), ("6.12-rc1", (6, 12)), ("7.0+", (7, 0))],
+)
+def test_a_kernels_release_is_read(release: str, version: tuple[int, int]) -> None:
+    assert _kernel_version(release) == version

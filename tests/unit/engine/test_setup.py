@@ -287,6 +287,20 @@ def test_who_is_not_root_is_told_so() -> None:
     assert needs(bench)["root's rights"] is False
 
 
+@pytest.mark.parametrize(("version", "enough"), [((5, 11), False), ((4, 19), False), ((5, 12), True), ((6, 1), True)])
+def test_a_kernel_that_is_too_old_is_told_so_before_anything_is_made(version: tuple[int, int], enough: bool) -> None:
+    bench = bare()
+    bench.world.kernel_version = version
+    assert needs(bench)["kernel"] is enough
+    if enough:
+        assert bench.setup()
+        return
+    before = bench.world.dump()
+    with pytest.raises(HostNotReady, match=r"this is Linux \d+\.\d+, and bocker needs 5\.12 or newer"):
+        bench.setup()
+    assert bench.world.dump() == before
+
+
 @pytest.mark.parametrize(
     ("need", "break_it"),
     [
