@@ -16,6 +16,7 @@ made=${BOCKER_MADE:+$BOCKER_MADE/installed.tar}
 if [ -n "$made" ]; then
     mark=/usr/local/lib/bocker.made
     if [ "$(cat "$mark" 2>/dev/null)" != "$(cksum <"$made")" ]; then
+        while umount --lazy "$prefix/bin/python3" 2>/dev/null; do :; done # it is mounted read-only on itself
         tar --extract --file "$made" --directory /
         cksum <"$made" >"$mark"
         echo "Installed: $launcher, $prefix"

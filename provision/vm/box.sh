@@ -11,6 +11,7 @@ release=bookworm
 mirror=http://deb.debian.org/debian
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
 disk_size=6G
+boot_mib=128
 packages="systemd-sysv udev dbus initramfs-tools openssh-server sudo rsync python3 python3-venv btrfs-progs iproute2 nftables
     procps kmod zstd busybox-static ca-certificates e2fsprogs libcap2-bin openssl xz-utils
     skopeo docker-registry umoci crun"
@@ -65,28 +66,37 @@ configure() {
     chroot "$1" systemctl --quiet mask e2scrub_reap.service e2scrub_all.timer apt-daily.timer \
         apt-daily-upgrade.timer systemd-networkd-wait-online.service
     rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/* "$1/usr/share/doc" "$1/usr/share/locale"
-    mkdir -p "$1/boot/extlinux"
-    cat >"$1/boot/extlinux/extlinux.conf" <<END
+}
+
+# boot_files ROOT DIRECTORY: the kernel, and what starts it
+boot_files() {
+    mkdir -p "$2/extlinux"
+    mv "$1"/boot/vmlinuz-* "$2/vmlinuz"
+    mv "$1"/boot/initrd.img-* "$2/initrd"
+    cat >"$2/extlinux/extlinux.conf" <<END
 default linux
 label linux
-    kernel /boot/$(cd "$1/boot" && echo vmlinuz-*)
-    initrd /boot/$(cd "$1/boot" && echo initrd.img-*)
+    kernel /vmlinuz
+    initrd /initrd
     append root=LABEL=root ro quiet net.ifnames=0 console=ttyS0 console=tty0
 END
 }
 
-# make_disk ROOT FILE: a bootable disk with one partition
+# make_disk ROOT BOOT FILE: a bootable disk. The partition of BOOT is never mounted in the machine: from
+# a root file system that Linux had written to, extlinux did not start a second time.
 make_disk() {
-    first_byte=$((2048 * 512))
-    truncate --size "$disk_size" "$2"
-    echo '2048,,L,*' | sfdisk --quiet --label dos "$2"
-    bytes=$(($(stat --format %s "$2") - first_byte))
-    mkfs.ext4 -q -F -L root -O '^64bit,^metadata_csum' -E "offset=$first_byte" -d "$1" "$2" $((bytes / 1024))
+    truncate --size "$disk_size" "$3"
+    printf '2048,%s,L,*\n,,L\n' "${boot_mib}M" | sfdisk --quiet --label dos "$3"
+    boot_start=1 # MiB
+    root_start=$((boot_start + boot_mib))
+    root_mib=$(($(stat --format %s "$3") / 1048576 - root_start))
+    mkfs.ext2 -q -F -L start -E "offset=$((boot_start * 1048576))" -d "$2" "$3" "${boot_mib}M"
+    mkfs.ext4 -q -F -L root -E "offset=$((root_start * 1048576))" -d "$1" "$3" "${root_mib}M"
     mkdir "$work/disk"
-    mount -o "loop,offset=$first_byte" "$2" "$work/disk"
-    extlinux --install "$work/disk/boot/extlinux" 2>/dev/null
+    mount -o "loop,offset=$((boot_start * 1048576))" "$3" "$work/disk"
+    extlinux --install "$work/disk/extlinux" 2>/dev/null
     umount "$work/disk"
-    dd if=/usr/lib/EXTLINUX/mbr.bin of="$2" bs=440 count=1 conv=notrunc status=none
+    dd if=/usr/lib/EXTLINUX/mbr.bin of="$3" bs=440 count=1 conv=notrunc status=none
 }
 
 make_box() {
@@ -94,7 +104,8 @@ make_box() {
         --aptopt='APT::Install-Recommends false' --include="$(echo $packages)" --include="$(kernel_package)" \
         "$release" "$work/root" -
     configure "$work/root"
-    make_disk "$work/root" "$work/raw"
+    boot_files "$work/root" "$work/boot"
+    make_disk "$work/root" "$work/boot" "$work/raw"
     qemu-img convert -c -O qcow2 "$work/raw" "$work/box.img"
     echo "{\"provider\":\"libvirt\",\"format\":\"qcow2\",\"virtual_size\":${disk_size%G}}" >"$work/metadata.json"
     echo 'Vagrant.configure("2") { |config| config.vm.guest = :debian }' >"$work/Vagrantfile"

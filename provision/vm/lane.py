@@ -1,0 +1,311 @@
+#!/usr/bin/python3
+"""Runs the system tests in a virtual machine of Debian's packages, with systemd and control groups v2.
+
+    tox run -e vagrant                            the box's own kernel, for as long as SECONDS allow
+    tox run -e vagrant -- --kernel trixie         the kernel of another Debian: bullseye, trixie, sid, ...
+    tox run -e vagrant -- --seconds 0             without a limit
+    tox run -e vagrant -- --table                 and write the counts into docs/virtual-machine.md
+
+Makes the box (`box.sh`, cached), what has to be made outside (`made.sh`), and brings the machine up with
+vagrant and libvirt in namespaces of its own (`host.sh`). The most telling tests come first; those for
+which there was no time are counted as left out. Results lie in .cache/vm/KERNEL as JUnit XML. The exit
+code is 0 only when no test failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = ROOT / "provision/vm"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "bocker"
+TABLE = ROOT / "docs/virtual-machine.md"
+PACKAGES = (
+    "vagrant vagrant-libvirt libvirt-daemon-system libvirt-clients dnsmasq-base qemu-utils qemu-system-x86 "
+    "extlinux fdisk e2fsprogs mmdebstrap iptables iproute2 rsync openssh-client"
+).split()
+SECONDS = 1200
+SLOWNESS = 10  # of qemu's emulation, on a machine with other work
+CONTRACTS = (
+    "Cgroups Processes Namespaces Host Firewall Network Storage Records Ambient Accounts Archives Blobs Http".split()
+)
+FIRST = "linux_cgroups run exec isolation removal kernel_facts setup masquerade linux_host bash_bugs".split()
+WITHOUT_PEERS = "test_images_out.py test_real_images.py".split()
+LEFT_OUT = "the time was up"
+
+
+def main() -> int:
+    """Run the lane; return the exit code."""
+    options = read_options()
+    if os.geteuid() != 0:
+        print("lane: it needs root", file=sys.stderr)
+        return 4
+    if options.inside:
+        return inside(Path(options.inside), options)
+    return outside(options)
+
+
+def read_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kernel", default="bookworm", help="the Debian suite that the kernel is of")
+    parser.add_argument("--seconds", type=int, default=SECONDS, help=f"for the tests; 0 is without limit ({SECONDS})")
+    parser.add_argument("--table", action="store_true", help=f"write the counts into {TABLE.name}")
+    parser.add_argument("--inside", metavar="DIR", help=argparse.SUPPRESS)
+    parser.add_argument("tests", nargs="*", help="as pytest takes them, in place of all system tests")
+    return parser.parse_args()
+
+
+def outside(options: argparse.Namespace) -> int:
+    """Make what is needed, then go on beside a libvirtd of our own."""
+    started = time.monotonic()
+    subprocess.run([ROOT / "provision/packages.sh", *PACKAGES], check=True)
+    box = answer(HERE / "box.sh", options.kernel)
+    tell(started, f"the box is there: {box}")
+    with tempfile.TemporaryDirectory(prefix="vm-", dir=CACHE) as name:
+        work = Path(name)
+        make(work / "made")
+        tell(started, "the program and the test libraries are made")
+        (work / "box").symlink_to(box)
+        (work / "state").mkdir()
+        command = ["nice", str(HERE / "host.sh"), f"{work}/state", sys.executable, __file__, "--inside", name]
+        code = subprocess.call([*command, *sys.argv[1:]], env={**os.environ, "BOCKER_LANE_STARTED": str(started)})
+    tell(started, "everything is destroyed")
+    return code
+
+
+def make(made: Path) -> None:
+    """Make what the machine has no network for."""
+    lock = (ROOT / "requirements/run.lock").read_bytes()
+    wheels = CACHE / f"wheels-{zlib.crc32(lock):08x}"
+    if not wheels.is_dir():
+        new = wheels.with_name(f"{wheels.name}.new")
+        subprocess.run(["/usr/bin/python3", ROOT / "provision/install.py", "--download", new], check=True)
+        new.rename(wheels)
+    debian = answer(ROOT / "provision/debian-root.sh")
+    subprocess.run([HERE / "made.sh", made, wheels, debian, sysconfig.get_path("purelib")], check=True)
+
+
+def inside(work: Path, options: argparse.Namespace) -> int:
+    """Bring the machine up, test in it, bring the results back, destroy it."""
+    started = float(os.environ["BOCKER_LANE_STARTED"])
+    machine = Machine(work)
+    results = ROOT / ".cache/vm" / options.kernel
+    shutil.rmtree(results, ignore_errors=True)
+    results.mkdir(parents=True)
+    try:
+        machine.up(work / "box")
+        tell(started, "the machine is up")
+        kernel = machine.ask("uname -r").strip()
+        run_tests(machine, results, options, started)
+    finally:
+        machine.destroy()
+    counts = count(results)
+    print(report(kernel, counts), flush=True)
+    if options.table:
+        write_row(options.kernel, kernel, counts, round(time.monotonic() - started))
+    return 0 if counts["passed"] and not counts["failed"] else 1
+
+
+class Machine:
+    """The machine that the Vagrantfile describes."""
+
+    def __init__(self, work: Path) -> None:
+        self.ssh = work / "ssh"
+        self.environment = {
+            **os.environ,
+            "VAGRANT_HOME": f"{work}/vagrant",
+            "VAGRANT_DOTFILE_PATH": f"{work}/machine",
+            "VAGRANT_CWD": str(ROOT),
+            "VAGRANT_DEFAULT_PROVIDER": "libvirt",
+            "BOCKER_BOX": "bocker-of-debian",
+            "BOCKER_MADE": f"{work}/made",
+            **({} if has_virtualisation() else {"BOCKER_DRIVER": "qemu"}),
+        }
+
+    def up(self, box: Path) -> None:
+        """Make and provision it, twice: the second time changes nothing."""
+        self.vagrant("box", "add", "--name", "bocker-of-debian", str(box))
+        self.vagrant("up")
+        self.ssh.write_text(answer("vagrant", "ssh-config", environment=self.environment))
+        again = self.ask(
+            "sudo env BOCKER_MADE=/opt/made sh -c '/vagrant/provision/vm/store.sh && /vagrant/provision/provision.sh'"
+        )
+        if again.strip():
+            raise SystemExit(f"lane: provisioning twice changed something: {again}")
+
+    def reboot(self) -> None:
+        """Reboot, and wait until the machine is there again."""
+        before = self.ask("cat /proc/sys/kernel/random/boot_id")
+        self.call("sudo systemctl reboot")
+        deadline = time.monotonic() + 300
+        while time.monotonic() < deadline:
+            done = self.call("cat /proc/sys/kernel/random/boot_id", quiet=True)
+            if done.returncode == 0 and done.stdout != before:
+                return
+            time.sleep(2)
+        raise SystemExit("lane: the machine did not come back")
+
+    def vagrant(self, *words: str) -> None:
+        """Run vagrant."""
+        subprocess.run(["vagrant", *words], check=True, env=self.environment, stdin=subprocess.DEVNULL)
+
+    def start(self, command: str) -> subprocess.Popen[bytes]:
+        """Start a command in the machine."""
+        return subprocess.Popen(["ssh", "-F", self.ssh, "default", command], stdin=subprocess.DEVNULL)
+
+    def call(self, command: str, quiet: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run a command in the machine to its end."""
+        words = ["ssh", "-F", str(self.ssh), "-o", "ConnectTimeout=10", "default", command]
+        errors = subprocess.DEVNULL if quiet else None
+        return subprocess.run(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True, check=False
+        )
+
+    def ask(self, command: str) -> str:
+        """Return what a command says that must succeed."""
+        done = self.call(command)
+        if done.returncode:
+            raise SystemExit(f"lane: {command}: exit code {done.returncode}\n{done.stdout}")
+        return done.stdout
+
+    def fetch(self, path: str, target: Path) -> None:
+        """Copy a file or directory from the machine."""
+        subprocess.run(["rsync", "--archive", "--rsh", f"ssh -F {self.ssh}", f"default:{path}", target], check=True)
+
+    def destroy(self) -> None:
+        """End it; what is left ends with its namespaces."""
+        subprocess.run(["vagrant", "destroy", "--force"], env=self.environment, stdin=subprocess.DEVNULL, check=False)
+
+
+def run_tests(machine: Machine, results: Path, options: argparse.Namespace, started: float) -> None:
+    """Run the tests with systemd, over a reboot too; then the system tests in two sandboxes at a time."""
+    machine.ask("sudo mkdir -p /opt/made/home /opt/results && sudo ln -sfn /opt/made/cache /opt/made/home/bocker")
+    if not options.tests:
+        machine.call(
+            pytest("systemd", ["tests/vm/test_systemd.py", "tests/vm/test_before_reboot.py"], 0, sandbox=False)
+        )
+        machine.reboot()
+        tell(started, "the machine is up again")
+        machine.call(pytest("reboot", ["tests/vm/test_after_reboot.py"], 0, sandbox=False))
+    selections = (
+        [options.tests]
+        if options.tests
+        else [own_files(), [f"tests/system/test_contracts.py::Test{name}" for name in CONTRACTS]]
+    )
+    running = [
+        machine.start(pytest(f"system-{number}", selection, options.seconds))
+        for number, selection in enumerate(selections)
+    ]
+    for process in running:
+        process.wait()
+    tell(started, "the tests have ended")
+    machine.ask("sudo chmod -R a+rX /opt/results")
+    machine.fetch("/opt/results/", results)
+
+
+def own_files() -> list[str]:
+    """Return the system tests but the contracts, the most telling first."""
+    files = sorted(path.name for path in (ROOT / "tests/system").glob("test_*.py"))
+    first = [f"test_{name}.py" for name in FIRST]
+    others = [name for name in files if name not in {*first, "test_contracts.py"}]
+    return [f"tests/system/{name}" for name in (*first, *others)]
+
+
+def pytest(name: str, selection: Sequence[str], seconds: int, sandbox: bool = True) -> str:
+    """Return the command line that runs tests in the machine and leaves their results in /opt/results."""
+    environment = {
+        "BOCKER_TEST_PREFIX": "/opt/made/test-prefix.tar",
+        "BOCKER_TEST_SLOWNESS": str(SLOWNESS),
+        "BOCKER_TEST_WITHOUT_PEERS": " ".join(WITHOUT_PEERS),
+        "BOCKER_TEST_SECONDS": str(seconds),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": "/opt/made/site:/vagrant",
+        "XDG_CACHE_HOME": "/opt/made/home",
+    }
+    python = "/usr/bin/python3"
+    words = ["sudo", "env", *(f"{key}={value}" for key, value in environment.items())]
+    if sandbox:
+        words += [python, "-m", "tests.system.sandbox", "--"]
+    words += [python, "-m", "pytest", "-p", "no:cacheprovider", "--timeout", "600", "--tb", "short"]
+    words += ["--junit-xml", f"/opt/results/{name}.xml", *selection]
+    return f"cd /vagrant && {shlex.join(words)} 2>&1 | sudo tee /opt/results/{name}.log"
+
+
+def count(results: Path) -> Counter[str]:
+    """Return how many tests passed, failed, were not for this machine, and had no time."""
+    counts: Counter[str] = Counter()
+    files = sorted(results.glob("*.xml"))
+    for case in (case for file in files for case in ElementTree.parse(file).iter("testcase")):
+        kinds = {child.tag: child.get("message") or "" for child in case}
+        if {"failure", "error"} & set(kinds):
+            counts["failed"] += 1
+            print(f"FAILED {case.get('classname')}::{case.get('name')}")
+        elif "skipped" in kinds:
+            counts["left out" if LEFT_OUT in kinds["skipped"] else f"skipped: {kinds['skipped']}"] += 1
+        else:
+            counts["passed"] += 1
+    for log in sorted(results.glob("*.log")):
+        if not log.with_suffix(".xml").exists():
+            counts["failed"] += 1
+            print(f"FAILED {log.name}: there are no results\n{log.read_text(errors='replace')[-2000:]}")
+    return counts
+
+
+def report(kernel: str, counts: Counter[str]) -> str:
+    """Return the counts as a person reads them."""
+    lines = [f"vagrant: Linux {kernel}, control groups v2, systemd"]
+    return "\n".join([*lines, *(f"  {number:5} {what}" for what, number in sorted(counts.items()))])
+
+
+def write_row(suite: str, kernel: str, counts: Counter[str], seconds: int) -> None:
+    """Put this kernel's row into the table, in place of the one that it had."""
+    skipped = sum(number for what, number in counts.items() if what.startswith("skipped"))
+    date = time.strftime("%Y-%m-%d")
+    numbers = f"{counts['passed']} | {counts['failed']} | {skipped} | {counts['left out']}"
+    row = f"| {suite} | {kernel} | v2, systemd | {numbers} | {seconds // 60} min | {date} |"
+    lines = TABLE.read_text().splitlines()
+    kept = [line for line in lines if not line.startswith(f"| {suite} | ")]
+    last = max(place for place, line in enumerate(kept) if re.match(r"\| \S+ \| \d|\|---", line))
+    kept.insert(last + 1, row)
+    TABLE.write_text("\n".join(kept) + "\n")
+
+
+def has_virtualisation() -> bool:
+    """Tell whether the processor has it; /dev/kvm alone says nothing."""
+    flags = Path("/proc/cpuinfo").read_text()
+    return os.path.exists("/dev/kvm") and re.search(r"\b(svm|vmx)\b", flags) is not None
+
+
+def answer(*command: str | Path, environment: dict[str, str] | None = None) -> str:
+    """Return what a program prints."""
+    done = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=environment
+    )
+    return done.stdout.strip()
+
+
+def tell(started: float, what: str) -> None:
+    """Say what is done, and after how long."""
+    print(f"vagrant: {time.monotonic() - started:5.0f} s  {what}", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"lane: {error}")
