@@ -140,6 +140,8 @@ class Faults:
         """
         __tracebackhide__ = True
         calls = self.calls(act)
+        if not calls:
+            raise AssertionError("the function called nothing, so nothing can go wrong")
         gates = [gate for gate in faults_of(list(calls)) if lies or not _is_lie(gate, calls)]
         findings = [found for gate in (None, *gates) if (found := self._found(act, check, gate, errors))]
         if findings:

@@ -146,6 +146,11 @@ def _is_documented(value: Any) -> bool:
     return value.__name__.startswith("_") or bool(inspect.getdoc(value)) or value.__qualname__.endswith(".around")
 
 
+def test_a_program_has_what_the_page_says(kernel: FakeKernel) -> None:
+    for name in ("dead", "gate", "may_administer_network", "pid", "settings", "world", *PORTS):
+        assert hasattr(kernel, name)
+
+
 def test_it_is_no_entry_point() -> None:
     """An installed bocker has no business in everybody's tests."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -423,6 +428,11 @@ def test_an_error_that_nobody_meant_is_found(faults: Faults) -> None:
 def test_a_function_that_fails_without_a_fault_is_no_sweep(faults: Faults) -> None:
     with pytest.raises(Missing):
         faults.sweep(lambda kernel: kernel.network.delete("none"), lambda outcome: None)
+
+
+def test_a_function_that_calls_nothing_is_no_sweep(faults: Faults) -> None:
+    with pytest.raises(AssertionError, match="called nothing"):
+        faults.sweep(lambda kernel: None, lambda outcome: None)
 
 
 def test_a_check_that_is_wrong_without_a_fault_is_said_to_be(faults: Faults) -> None:
