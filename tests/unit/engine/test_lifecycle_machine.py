@@ -18,6 +18,8 @@ from bocker.fakes import Crashed
 from bocker.fakes.faults import CrashAt
 from tests.unit.engine.bench import Bench, Screen
 
+pytestmark = pytest.mark.sweep
+
 TAGS = st.sampled_from([None, "app", "base", "db:1"])
 NAMES = st.sampled_from([None, "web", "db"])
 CODES = st.sampled_from([0, 1, 7, 255])

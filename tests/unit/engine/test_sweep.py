@@ -20,6 +20,8 @@ from bocker.fakes import Crashed
 from bocker.fakes.faults import Call, CrashAt, Gate, Recorder, RefuseCall, faults_of
 from tests.unit.engine.bench import Bench, Screen, ready
 
+pytestmark = pytest.mark.sweep
+
 _ID = re.compile(r"\b(ps|img)_\d+")
 _ENDED = re.compile(r"container ps_NEW (?:exited 0|dead None) (\S+) .*")
 _UUID = re.compile(r"\b[0-9a-f]{32}\b")

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable
 
 import attrs
+import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -32,6 +33,8 @@ from bocker.registry.platforms import parse_platform
 from tests.unit.images.bench import HOST, LINUX, Diary, ImageBench, archive, root_filesystem
 from tests.unit.images.engines import Turns
 from tests.unit.images.soundness import Ancestry, complaints, leftovers
+
+pytestmark = pytest.mark.sweep
 
 Files = dict[str, bytes]
 

@@ -21,6 +21,8 @@ from tests.unit.engine.bench import Bench
 from tests.unit.engine.test_sweep import Command, Sweep, is_a_lie, told
 from tests.unit.images.bench import BASE, HOST, LINUX, MIDDLE, Diary, ImageBench, three_layers
 
+pytestmark = pytest.mark.sweep
+
 PRUNE = "prune"  # several things may go, so some of them may have gone
 DOWNLOADS = (".meta/blobs", ".meta/drafts", "transfer ")
 

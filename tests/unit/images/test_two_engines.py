@@ -23,6 +23,8 @@ from tests.unit.images.bench import BASE, HOST, LINUX, MIDDLE, TOP, Diary, Image
 from tests.unit.images.engines import Turns
 from tests.unit.images.soundness import Ancestry, complaints, leftovers
 
+pytestmark = pytest.mark.sweep
+
 OUT = "/out.tar"
 OLD, MINE, ARCHIVED = f"{HOST}/app:0", f"{HOST}/mine:1", f"{HOST}/archived:1"
 # Every call of every pair is tried where this is 1: tens of thousands of runs. Usually each so many-th.

@@ -38,6 +38,8 @@ from tests.unit.images.bench import LINUX, ImageBench, archive, root_filesystem,
 from tests.unit.images.test_two_engines import saved
 from tests.unit.registry import samples
 
+pytestmark = pytest.mark.sweep
+
 OURS = (BockerError, KernelError, BadArchive)
 SLOWEST_S = 5.0
 MOST_BYTES = 1 << 20  # of a document

@@ -30,6 +30,8 @@ from bocker.registry.manifests import OCI_LAYER, Descriptor, Manifest, parse_man
 from bocker.registry.transfers import Done, Event, Progress, Retrying, Transfers
 from tests.unit.registry.scripted import HOST, REPOSITORY, URL, Scripted, a_client, authorization
 
+pytestmark = pytest.mark.sweep
+
 if TYPE_CHECKING:
     from bocker.fakes import FakeKernel
 
