@@ -168,7 +168,7 @@ LOST_ANSWERS: dict[str, tuple[int, ...]] = {
 }
 
 # What is seen half done when the program is killed in the midst of it: files of trees, the body of a
-# download, a group in some of the hierarchies, an image file without its file system.
+# download, a group in some of the hierarchies.
 HALF_WAY = frozenset(
     {
         "host.copy_tree",
@@ -178,7 +178,6 @@ HALF_WAY = frozenset(
         "http.wait",
         "cgroups.create",
         "cgroups.remove",
-        "host.make_filesystem",
     }
 )
 
@@ -352,7 +351,7 @@ def _half_of_tree(tree: dict[str, Entry], after: Mapping[str, Entry], whole: boo
         if entry is None:
             tree = {other: kept for other, kept in tree.items() if other != path and not other.startswith(f"{path}/")}
         elif number == middle and entry.kind == FILE and not whole:
-            tree[path] = attrs.evolve(entry, content=entry.content[: len(entry.content) // 2], filesystem=0)
+            tree[path] = attrs.evolve(entry, content=entry.content[: len(entry.content) // 2])
         else:
             tree[path] = entry
     return tree

@@ -58,9 +58,9 @@ class Entry:
     inode: int = 0
     sparse: bool = False
     immutable: bool = False
-    flushed: bool = False
     subvolume: int = 0
     filesystem: int = 0
+    flushed: bool = False
 
 
 @attrs.frozen

@@ -47,8 +47,9 @@ class Host(ABC):
 
     @abstractmethod
     def make_filesystem(self, path: str, size_bytes: int) -> None:
-        """Make a sparse file with an empty btrfs in it, mode 0600. Raise AlreadyExists, NoSpace,
-        Invalid when it is smaller than a btrfs can be (nothing is left then)."""
+        """Make a sparse file with an empty btrfs in it, mode 0600, at one instant and on disk when this
+        returns. Raise AlreadyExists, NoSpace, Invalid when it is smaller than a btrfs can be (nothing is
+        left then)."""
 
     @abstractmethod
     def mount_image(self, path: str, target: str) -> None:

@@ -8,7 +8,7 @@ import os
 from bocker.kernel.host import Host, HostFacts, MountPoint
 from bocker.linux import syscalls
 from bocker.linux.errors import ToolError, translated
-from bocker.linux.files import read_file, write_file
+from bocker.linux.files import link, nameless, read_file, sync_folder, write_file
 from bocker.linux.mountinfo import mounts
 
 _CAP_SYS_ADMIN = 21
@@ -43,16 +43,18 @@ class LinuxHost(Host):
     def make_filesystem(self, path: str, size_bytes: int) -> None:
         """Make a file with a btrfs in it; see the port."""
         with translated("host.make_filesystem", path):
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, path)
+            folder = os.path.dirname(path)
+            fd = nameless(folder)
             try:
-                os.fchmod(fd, 0o600)
                 os.ftruncate(fd, size_bytes)
-                _run(("mkfs.btrfs", "--quiet", "--", path), os.path.dirname(path), errno.EINVAL)
-            except OSError:
-                os.unlink(path)
-                raise
+                _run(("mkfs.btrfs", "--quiet", "--", f"/proc/{os.getpid()}/fd/{fd}"), folder, errno.EINVAL)
+                os.fsync(fd)
+                link(fd, path)
             finally:
                 os.close(fd)
+            sync_folder(folder)
 
     def mount_image(self, path: str, target: str) -> None:
         """Mount a file system from a file; see the port."""

@@ -73,7 +73,7 @@ class Crashes(ImageSweep):
         instants = list(moments.all())
         found: list[Point] = []
         for moment in instants:
-            if not found or _told(found[-1].moment.state) != _told(moment.state):
+            if not found or as_machine(found[-1].moment.state) != as_machine(moment.state):
                 found.append(Point(moment, registries[2 * (moment.number - 1) + (moment.place != "before")]))
         return found, len(instants)
 
@@ -136,7 +136,7 @@ class Crashes(ImageSweep):
         return self.bench.cleanup() == () and self.holdings() == before
 
 
-def _told(state: State) -> State:
+def as_machine(state: State) -> State:
     """Return a state without what only counts: two such states are the same machine."""
     return attrs.evolve(state, clock_ns=0, serial=0, last_pid=0)
 
