@@ -125,13 +125,15 @@ class LayerRecord(Value):
 
 
 class SetupRecord(Value):
-    """What `setup` changed on the host, so that `--undo` takes back exactly that."""
+    """What `setup` changed on the host, so that `--undo` takes back exactly that. subnet: what was asked
+    for, if anything, as a boot forgets the bridge."""
 
     backing_file: str | None = None
     mounted_store: bool = False
     made_store_directory: bool = False
     bridge: str | None = None
     bridge_address: str | None = None
+    subnet: str | None = None
     forwarding_was: str | None = None
     table: str | None = None
     interpreter_mount: str | None = None

@@ -171,7 +171,7 @@ class _Setup:
             network.delete(name)
             bridge = None
         if bridge is None:
-            self.note(bridge=name)
+            self.note(bridge=name, subnet=str(self.subnet))
             network.create_bridge(name, BRIDGE_MAC)
             self.lines.append(f"Created: {name}")
             bridge = network.link(name)
@@ -191,8 +191,8 @@ class _Setup:
 
     @property
     def subnet(self) -> Subnet:
-        """The subnet that a new bridge gets."""
-        return self.options.subnet or parse_subnet(self.settings.subnet)
+        """The subnet that a new bridge gets: after a boot the one that it had."""
+        return self.options.subnet or parse_subnet(self.record.subnet or self.settings.subnet)
 
     def _is_elsewhere(self, bridge: Link) -> bool:
         wanted = self.options.subnet

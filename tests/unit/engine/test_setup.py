@@ -147,6 +147,16 @@ def loosen(bench: Bench) -> None:
     bench.world.state = attrs.evolve(state, mounts={**state.mounts, 0: mounts})
 
 
+def test_after_a_boot_the_bridge_has_the_subnet_that_it_had() -> None:
+    """The unit that runs at boot says nothing of a subnet."""
+    bench = bare()
+    bench.setup(size_bytes=SMALL, subnet=parse_subnet("10.7.0.0/28"))
+    bench.world.reboot()
+    bench.kernel = bench.program()
+    bench.setup()
+    assert str(bench.kernel.network.link("bridge0").addresses[0]) == "10.7.0.1/28"
+
+
 def test_after_a_boot_setup_makes_again_what_the_boot_forgot() -> None:
     bench = bare()
     bench.setup(size_bytes=SMALL)
