@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 import subprocess
 from pathlib import Path
@@ -115,6 +116,26 @@ def test_uninstalling_removes_exactly_what_was_installed(install, place, tmp_pat
     assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()] == [
         Path("lib/bocker/site/mine")
     ]
+
+
+def test_a_unit_for_systemd_starts_this_launcher(install, place):
+    """Beside the program where that is elsewhere than usual: nothing of the host's systemd is touched then."""
+    prefix, launcher = place
+    install()
+    lines = (prefix / "bocker.service").read_text().splitlines()
+    assert f"ExecStart={launcher} setup" in lines
+    assert "After=systemd-sysctl.service systemd-modules-load.service nftables.service" in lines
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_what_runs_first_is_made_for_a_version_of_control_groups(install, place, version):
+    prefix, launcher = place
+    assert install("--cgroups", version).returncode == 0
+    assert answer(launcher, "--version").returncode == 0
+    head = marshal.loads((prefix / "bundle").read_bytes())
+    offset, length = head[2]["exec"]
+    group = marshal.loads((prefix / "bundle").read_bytes()[head[3] + offset :][:length])
+    assert f"bocker.linux.cgroups_v{version}" in {name for name, _, _ in group}
 
 
 def test_what_is_not_ours_is_not_replaced_or_removed(install, place):
