@@ -36,7 +36,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
 TABLE = ROOT / "docs/virtual-machine.md"
 PACKAGES = (
     "vagrant vagrant-libvirt libvirt-daemon-system libvirt-clients dnsmasq-base qemu-utils qemu-system-x86 "
-    "extlinux fdisk e2fsprogs mmdebstrap iptables iproute2 rsync openssh-client"
+    "extlinux fdisk e2fsprogs mmdebstrap iptables iproute2 rsync openssh-client zstd"
 ).split()
 SECONDS = 1200
 SLOWNESS = 10  # of qemu's emulation, on a machine with other work
@@ -194,7 +194,10 @@ class Machine:
 
 def run_tests(machine: Machine, results: Path, options: argparse.Namespace, started: float) -> None:
     """Run the tests with systemd, over a reboot too; then the system tests in two sandboxes at a time."""
-    machine.ask("sudo mkdir -p /opt/made/home /opt/results && sudo ln -sfn /opt/made/cache /opt/made/home/bocker")
+    machine.ask(
+        "cd /opt/made && sudo mkdir -p site /opt/results && sudo tar --extract --file site.tar --directory site"
+        " && sudo tar --extract --file home/bocker.tar --directory home"
+    )
     if not options.tests:
         machine.call(
             pytest("systemd", ["tests/vm/test_systemd.py", "tests/vm/test_before_reboot.py"], 0, sandbox=False)
