@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
 import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
@@ -381,6 +378,7 @@ with chosen_watch(os.environ, False, time.time_ns) as watch:
 
 def on_a_terminal(term: str, *argv: str) -> str:
     """Run the code above with standard error on a terminal of 60 columns and 10 lines; return what came out."""
+    pty, fcntl, termios = (pytest.importorskip(name) for name in ("pty", "fcntl", "termios"))
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 10, 60, 0, 0))
     environ = {"TERM": term, "PYTHONPATH": str(ROOT)}
