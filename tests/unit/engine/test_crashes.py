@@ -139,6 +139,7 @@ class Hosts:
     def __init__(self) -> None:
         self.bench = Bench(ready=False)
         self.bench.world.sync()
+        self.instants = 0
         self.start = self.bench.world.state
         self.bare = self.holds()
         self.points = self.moments(self.start, self.set_up)
@@ -167,7 +168,9 @@ class Hosts:
         gate = Moments(lambda: self.bench.world.state)
         self.bench.kernel.gate = gate
         act()
-        return list(gate.all())
+        instants = list(gate.all())
+        self.instants += len(instants)
+        return [one for one, other in zip(instants, [None, *instants], strict=False) if is_new(one, other)]
 
     def holds(self) -> list[str]:
         world = self.bench.world
@@ -191,7 +194,7 @@ def test_setup_killed_at_any_instant_is_made_or_taken_back(hosts: Hosts) -> None
         hosts.at(moment.state)
         hosts.take_back()
         assert hosts.holds() == hosts.bare, f"{moment.place} {moment.number} {moment.call}"
-    print(f"setup: {len(hosts.points)} instants, setup --undo: {len(hosts.undoing)} instants")
+    print(f"setup: {len(hosts.points)} machines, setup --undo: {len(hosts.undoing)} machines")
 
 
 def test_setup_and_then_undo_killed_is_taken_back(hosts: Hosts) -> None:
@@ -202,7 +205,7 @@ def test_setup_and_then_undo_killed_is_taken_back(hosts: Hosts) -> None:
             hosts.take_back()
             assert hosts.holds() == hosts.bare, f"{moment.number} {moment.call}, then {later.number} {later.call}"
             tried += 1
-    print(f"setup and setup --undo: {tried} pairs")
+    print(f"setup and setup --undo: {hosts.instants} instants, {tried} pairs of machines")
 
 
 def test_every_command_on_a_host_that_is_half_set_up_says_why_not_or_works(hosts: Hosts) -> None:
