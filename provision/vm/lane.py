@@ -117,7 +117,7 @@ def inside(work: Path, options: argparse.Namespace) -> int:
     counts = count(results)
     print(report(kernel, counts), flush=True)
     if options.table:
-        write_row(options.kernel, kernel, counts, round(time.monotonic() - started))
+        write_row(options, kernel, counts, round(time.monotonic() - started))
     return 0 if counts["passed"] and not counts["failed"] else 1
 
 
@@ -275,10 +275,12 @@ def report(kernel: str, counts: Counter[str]) -> str:
     return "\n".join([*lines, *(f"  {number:5} {what}" for what, number in sorted(counts.items()))])
 
 
-def write_row(suite: str, kernel: str, counts: Counter[str], seconds: int) -> None:
+def write_row(options: argparse.Namespace, kernel: str, counts: Counter[str], seconds: int) -> None:
     """Put this kernel's row into the table, in place of the one that it had."""
+    suite = options.kernel
     skipped = sum(number for what, number in counts.items() if what.startswith("skipped"))
-    date = time.strftime("%Y-%m-%d")
+    only = f", only {', '.join(options.tests)}" if options.tests else ""
+    date = time.strftime("%Y-%m-%d") + only
     numbers = f"{counts['passed']} | {counts['failed']} | {skipped} | {counts['left out']}"
     row = f"| {suite} | {kernel} | v2, systemd | {numbers} | {seconds // 60} min | {date} |"
     lines = TABLE.read_text().splitlines()

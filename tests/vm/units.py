@@ -15,7 +15,8 @@ def systemctl(*words: str) -> str:
 
 def start(bocker: Bocker, name: str, *words: str) -> None:
     """Run a container in a unit of its own, and wait until its program answers."""
-    unit = ("systemd-run", "--quiet", "--collect", f"--unit=vm-{name}")
+    order = ("--property=After=bocker.service", "--property=TimeoutStopSec=10")  # it ends before the store's mount
+    unit = ("systemd-run", "--quiet", "--collect", f"--unit=vm-{name}", *order)
     subprocess.run((*unit, bocker.launcher, "run", "--name", name, *words), check=True)
     wait_until(lambda: bocker("exec", name, "/bin/true").code == 0, patience(10))
 
