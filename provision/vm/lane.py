@@ -19,6 +19,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -39,6 +40,7 @@ PACKAGES = (
     "extlinux fdisk e2fsprogs mmdebstrap iptables iproute2 rsync openssh-client zstd"
 ).split()
 SECONDS = 1200
+RESERVE_SECONDS = 150  # to finish the test that runs, skip the others, and destroy the machine
 SLOWNESS = 10  # of qemu's emulation, on a machine with other work
 CONTRACTS = (
     "Cgroups Processes Namespaces Host Firewall Network Storage Records Ambient Accounts Archives Blobs Http".split()
@@ -51,6 +53,7 @@ LEFT_OUT = "the time was up"
 def main() -> int:
     """Run the lane; return the exit code."""
     options = read_options()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # and take everything away
     if os.geteuid() != 0:
         print("lane: it needs root", file=sys.stderr)
         return 4
@@ -64,6 +67,7 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kernel", default="bookworm", help="the Debian suite that the kernel is of")
     parser.add_argument("--seconds", type=int, default=SECONDS, help=f"for the tests; 0 is without limit ({SECONDS})")
+    parser.add_argument("--limit", type=int, default=0, help="seconds for the whole lane: tests get what is left of it")
     parser.add_argument("--table", action="store_true", help=f"write the counts into {TABLE.name}")
     parser.add_argument("--inside", metavar="DIR", help=argparse.SUPPRESS)
     parser.add_argument("tests", nargs="*", help="as pytest takes them, in place of all system tests")
@@ -210,9 +214,12 @@ def run_tests(machine: Machine, results: Path, options: argparse.Namespace, star
         if options.tests
         else [own_files(), [f"tests/system/test_contracts.py::Test{name}" for name in CONTRACTS]]
     )
+    seconds = options.seconds
+    if options.limit:
+        left = options.limit - (time.monotonic() - started) - RESERVE_SECONDS
+        seconds = max(round(min(seconds or left, left)), 1)
     running = [
-        machine.start(pytest(f"system-{number}", selection, options.seconds))
-        for number, selection in enumerate(selections)
+        machine.start(pytest(f"system-{number}", selection, seconds)) for number, selection in enumerate(selections)
     ]
     for process in running:
         process.wait()
