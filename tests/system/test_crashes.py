@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 
 from bocker.core.settings import Settings
+from bocker.linux.files import sync_folder
+from bocker.linux.records import LinuxRecords
+from bocker.linux.storage import LinuxStorage
 from tests.system import sandbox, world
 from tests.system.layouts import GZIP
 from tests.system.power import Machine
@@ -250,6 +253,28 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     made = Machine(str(tmp_path))
     yield made
     made.close()
+
+
+def test_a_name_and_its_content_come_to_disk_apart(machine: Machine) -> None:
+    """What the fake's power failure is made of: with a commit of the file system comes a new name, empty, and what
+    replaced another file, whole; with the directory alone the latter too is empty, and the old content is gone."""
+    records = LinuxRecords(f"{machine.store}/.meta")
+    for name in ("committed", "in the directory", "alone"):
+        records.write(f"a/{name}", b"old")
+    storage = LinuxStorage(machine.store)
+    storage.create("one")
+    storage.sync()
+    records.write("a/committed", b"new")
+    records.claim("a/claimed", b"new")
+    storage.snapshot("one", "two")
+    records.write("a/alone", b"new")
+    machine.cut_power()
+    found = {name: LinuxRecords(f"{machine.store}/.meta").read(f"a/{name}") for name in records.list("a")}
+    assert found == {"committed": b"new", "claimed": b"", "in the directory": b"old", "alone": b"old"}
+    records.write("a/in the directory", b"new")
+    sync_folder(f"{machine.store}/.meta/a")
+    machine.cut_power()
+    assert records.read("a/in the directory") == b""
 
 
 def test_what_was_reported_survives_a_power_failure(
