@@ -44,8 +44,6 @@ class Tree:
     def apply(self, archive: bytes, bounds: Bounds) -> int:
         """Apply an archive; return how many entries it has."""
         stream = stream_of(archive)
-        if len(self.files) == 1:
-            self.files[""] = attrs.evolve(self.files[""], mtime_ns=0)
         count = size_bytes = 0
         while (entry := stream.next()) is not None:
             count += 1

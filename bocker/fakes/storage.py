@@ -95,7 +95,7 @@ def _create(state: State, top: files.Spot, name: str) -> State:
 def add_subvolume(state: State, place: Place) -> State:
     """Make an empty subvolume at a place of a btrfs."""
     filesystem = files.filesystem_of(state, place).id
-    top = {"": Entry(DIRECTORY, mtime_ns=state.clock_ns)}
+    top = {"": Entry(DIRECTORY)}
     state, number = files.add_tree(state, filesystem, top, uuid=_uuid(state))
     return files.put_entry(state, place, Entry(SUBVOLUME, subvolume=number))
 

@@ -79,7 +79,6 @@ class Archives(ABC):
         - What is there is replaced: by a file, link or node whatever it was; a directory only by what
           is none. A directory's entry gives one that is there its attributes. Directories that no
           entry names are made with mode 0755, root's, of time 0; one that is there keeps its times.
-          But `target` itself gets time 0 when it was empty, unless it has an entry.
         - `.wh.NAME` takes NAME away, `.wh..wh..opq` all in its directory: of the layers below only,
           wherever in the archive it stands. Other names that begin with `.wh..wh.` are passed over.
         - Kept: owners by number, modes with setuid, setgid and sticky, times of modification to the

@@ -32,7 +32,8 @@ class Storage(ABC):
 
     @abstractmethod
     def create(self, name: str) -> None:
-        """Make an empty subvolume, mode 0755. Raise AlreadyExists (anything has that name), NoSpace."""
+        """Make an empty subvolume, mode 0755, of time 0, so that the same layers make the same tree. Raise
+        AlreadyExists (anything has that name), NoSpace."""
 
     @abstractmethod
     def snapshot(self, source: str, target: str, read_only: bool = False) -> None:

@@ -52,6 +52,7 @@ class LinuxStorage(Storage):
         with translated("storage.create", name), _Opened(self._store) as store:
             fcntl.ioctl(store, _SUBVOL_CREATE_V2, _arguments_v2(component(name)))
             os.chmod(name, 0o755, dir_fd=store)
+            os.utime(name, ns=(0, 0), dir_fd=store)
 
     def snapshot(self, source: str, target: str, read_only: bool = False) -> None:
         """Make a snapshot; see the port."""

@@ -155,8 +155,6 @@ class Unpacking:
 
     def run(self) -> int:
         """Apply the archive; return how many entries it has."""
-        if not os.listdir(b"/"):
-            self._late[os.stat(b"/").st_ino] = _Late(b".", 0, None)
         count = 0
         while (entry := self._tar.next()) is not None:
             count += 1

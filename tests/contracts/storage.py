@@ -53,12 +53,12 @@ LONG_NAME = "é" * 127 + "xx"  # 256 bytes
 
 class StorageContract:
     def test_a_created_subvolume_is_empty_and_listed(self, kernel: Kernel, settings: Settings, lab: Lab) -> None:
-        """It has mode 0755 and nothing in it."""
+        """It has mode 0755, time 0 and nothing in it."""
         kernel.storage.create("img_1")
         assert kernel.storage.names() == ("img_1",)
         tree = lab.tree(f"{settings.store}/img_1")
         assert list(tree) == ["."]
-        assert tree["."].mode == 0o755
+        assert (tree["."].mode, tree["."].modified_ns) == (0o755, 0)
 
     def test_creating_what_exists_is_refused(self, kernel: Kernel, settings: Settings, lab: Lab) -> None:
         """A subvolume, a directory and a file of that name are all in the way, and stay as they are."""

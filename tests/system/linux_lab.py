@@ -231,18 +231,19 @@ class LinuxLab(Lab):
         inward, outward = _pipe(), _pipe()
         os.write(inward[1], data)
         os.close(inward[1])
-        try:
-            os.dup2(inward[0], 0)
-            os.dup2(outward[1], 1)
-            act()
-        finally:
-            for number, own in enumerate(kept):
-                os.dup2(own, number)
-            for fd in (*kept, inward[0], outward[1]):
-                os.close(fd)
-            with open(outward[0], "rb") as file:
-                written = file.read()
-        return written
+        with tempfile.TemporaryFile() as sink:
+            with subprocess.Popen(["cat"], stdin=outward[0], stdout=sink):
+                try:
+                    os.dup2(inward[0], 0)
+                    os.dup2(outward[1], 1)
+                    act()
+                finally:
+                    for number, own in enumerate(kept):
+                        os.dup2(own, number)
+                    for fd in (*kept, inward[0], *outward):
+                        os.close(fd)
+            sink.seek(0)
+            return sink.read()
 
     def close(self) -> None:
         for pid in tuple(self._processes):

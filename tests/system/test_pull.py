@@ -145,7 +145,8 @@ def test_a_full_disk_is_said_and_then_it_works(bocker: Bocker, shelf: Shelf, set
 
 
 def fill(path: Path, leave_bytes: int) -> None:
-    """Fill the file system that a file is in, but for so many bytes."""
+    """Fill the file system that a file is in, but for so many bytes, once what was deleted before is given back."""
+    subprocess.run(["btrfs", "subvolume", "sync", path.parent], check=True, stdout=subprocess.DEVNULL)
     with open(path, "wb") as stream:
         found = os.fstatvfs(stream.fileno())
         os.posix_fallocate(stream.fileno(), 0, found.f_bavail * found.f_frsize - leave_bytes)
