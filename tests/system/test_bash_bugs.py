@@ -169,9 +169,9 @@ import os
 os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
 for path in %r:
     try:
-        print(os.read(os.open(path, os.O_RDONLY), 4))
+        print(os.read(os.open(path, os.O_RDONLY), 4), flush=True)
     except OSError as error:
-        print(error.strerror)
+        print(error.strerror, flush=True)
 try:
     os.execv(%r, ["id", "-u"])
 except OSError as error:
