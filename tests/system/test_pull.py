@@ -130,7 +130,7 @@ def test_ctrl_c_leaves_nothing_but_downloads(bocker: Bocker, shelf: Shelf, setti
 def test_a_full_disk_is_said_and_then_it_works(bocker: Bocker, shelf: Shelf, settings: Settings) -> None:
     name = shelf.app()
     filler = Path(settings.store) / "filler"
-    fill(filler, leave_bytes=16 << 20)
+    fill(filler, leave_bytes=8 << 20)
     try:
         result = bocker("pull", name)
         assert result.code == 1, result
@@ -147,10 +147,16 @@ def test_a_full_disk_is_said_and_then_it_works(bocker: Bocker, shelf: Shelf, set
 def fill(path: Path, leave_bytes: int) -> None:
     """Fill the file system that a file is in, but for so many bytes, once what was deleted before is given back."""
     subprocess.run(["btrfs", "subvolume", "sync", path.parent], check=True, stdout=subprocess.DEVNULL)
+    size_bytes = 0
     with open(path, "wb") as stream:
-        found = os.fstatvfs(stream.fileno())
-        os.posix_fallocate(stream.fileno(), 0, found.f_bavail * found.f_frsize - leave_bytes)
-    subprocess.run(["sync", "-f", path], check=True)
+        for _ in range(10):
+            subprocess.run(["sync", "-f", path], check=True)
+            found = os.fstatvfs(stream.fileno())
+            more_bytes = found.f_bavail * found.f_frsize - leave_bytes
+            if more_bytes < 1 << 20:
+                break
+            os.posix_fallocate(stream.fileno(), size_bytes, more_bytes)
+            size_bytes += more_bytes
 
 
 def test_ten_pulls_at_once_make_one_image_each_name(bocker: Bocker, shelf: Shelf) -> None:
