@@ -8,7 +8,7 @@ from bocker.core.errors import BockerError
 from bocker.engine import store
 from bocker.images import watch as words
 from bocker.images.errors import BlobGone
-from bocker.images.events import tell
+from bocker.images.events import see_through
 from bocker.images.sources import client_for
 from bocker.kernel.errors import Missing
 from bocker.registry.endpoints import endpoints
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from bocker.kernel import Kernel
     from bocker.registry.client import Client
     from bocker.registry.manifests import Descriptor
-
-WAIT_S = 1.0
 
 
 def documents_in_use(kernel: Kernel, without: frozenset[str] = frozenset()) -> frozenset[str]:
@@ -81,9 +79,7 @@ def _origins(kernel: Kernel, content: ImageContent, blob: Descriptor) -> tuple[s
 def _fetch(kernel: Kernel, client: Client, blob: Descriptor, watch: Watch) -> None:
     with Transfers(client, kernel.blobs, kernel.records) as transfers:
         transfers.start(blob)
-        while transfers.is_busy:
-            for event in transfers.step(WAIT_S):
-                tell(watch, event, words.DOWNLOADING, words.DOWNLOADED)
+        see_through(transfers, watch, words.DOWNLOADING, words.DOWNLOADED)
 
 
 def _layers_of(kernel: Kernel, content: ImageContent) -> tuple[Descriptor, ...]:

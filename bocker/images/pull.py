@@ -15,7 +15,7 @@ from bocker.images import sources
 from bocker.images import watch as words
 from bocker.images.assembly import Assembly, Supply, present_below
 from bocker.images.contents import content_of, remember_origin
-from bocker.images.events import tell
+from bocker.images.events import WAIT_S, tell
 from bocker.kernel.archives import Bounds
 from bocker.kernel.errors import KernelError, Missing
 from bocker.registry.config import layers_of
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from bocker.registry.manifests import Descriptor
     from bocker.registry.names import ImageName
     from bocker.registry.platforms import Platform
-
-WAIT_S = 1.0
 
 
 class PullRequest(Value):

@@ -10,7 +10,7 @@ from bocker.engine.failures import Doing
 from bocker.images import watch as words
 from bocker.images.blobs import fetch_again
 from bocker.images.contents import remember_origin
-from bocker.images.events import tell
+from bocker.images.events import see_through
 from bocker.images.seal import seal
 from bocker.images.sources import client_for
 from bocker.images.watch import Unwatched
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from bocker.registry.manifests import Descriptor
     from bocker.registry.names import ImageName
     from bocker.registry.platforms import Platform
-
-WAIT_S = 1.0
 
 
 class PushRequest(Value):
@@ -83,10 +81,7 @@ def _send_blobs(kernel: Kernel, client: Client, request: PushRequest, sealed: Se
             told = watch if blob in sealed.manifest.layers else Unwatched()
             told.part(blob.digest.hexadecimal, words.WAITING, 0, blob.size_bytes)
             _send(kernel, client, transfers, request, sealed, blob, told)
-        while transfers.is_busy:
-            for event in transfers.step(WAIT_S):
-                if event.digest != sealed.manifest.config.digest:
-                    tell(watch, event, words.PUSHING, words.PUSHED)
+        see_through(transfers, watch, words.PUSHING, words.PUSHED, untold=frozenset({sealed.manifest.config.digest}))
 
 
 def _send(
