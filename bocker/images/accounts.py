@@ -21,7 +21,7 @@ from bocker.registry.credentials import (
     with_entry,
     without_entry,
 )
-from bocker.registry.endpoints import Registries, endpoints
+from bocker.registry.endpoints import Registries, own_endpoint
 from bocker.registry.errors import HelperFailed
 from bocker.registry.names import ImageName
 
@@ -75,7 +75,7 @@ def credentials_for(kernel: Kernel, places: AuthPlaces, name: ImageName) -> Cred
 
 def login(kernel: Kernel, places: AuthPlaces, registries: Registries, host: str, credentials: Credentials) -> Stored:
     """Keep credentials for a registry that lets them in; raise what `Client.check` and `store` raise."""
-    endpoint = endpoints(ImageName(host, ""), registries)[-1]
+    endpoint = own_endpoint(ImageName(host, ""), registries)
     Client(kernel.http, kernel.ambient, endpoint, "", lambda: credentials).check()
     return store(kernel, places, host, credentials)
 

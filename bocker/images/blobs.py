@@ -11,7 +11,7 @@ from bocker.images.errors import BlobGone
 from bocker.images.events import see_through
 from bocker.images.sources import client_for
 from bocker.kernel.errors import Missing
-from bocker.registry.endpoints import endpoints
+from bocker.registry.endpoints import own_endpoint
 from bocker.registry.manifests import Manifest, parse_manifest
 from bocker.registry.names import parse_name
 from bocker.registry.transfers import Transfers
@@ -60,7 +60,7 @@ def fetch_again(
     """
     for origin in _origins(kernel, content, blob):
         name = parse_name(origin)
-        client = client_for(kernel, name, endpoints(name, remote.registries)[-1], remote, watch)
+        client = client_for(kernel, name, own_endpoint(name, remote.registries), remote, watch)
         try:
             _fetch(kernel, client, blob, watch)
         except BockerError as error:

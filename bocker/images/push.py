@@ -15,7 +15,7 @@ from bocker.images.seal import seal
 from bocker.images.sources import client_for
 from bocker.images.watch import Unwatched
 from bocker.registry.client import PUSH
-from bocker.registry.endpoints import endpoints
+from bocker.registry.endpoints import own_endpoint
 from bocker.registry.names import parse_name
 from bocker.registry.transfers import Transfers
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from bocker.images.watch import Watch
     from bocker.kernel import Kernel
     from bocker.registry.client import Client
-    from bocker.registry.endpoints import Endpoint
     from bocker.registry.manifests import Descriptor
     from bocker.registry.names import ImageName
     from bocker.registry.platforms import Platform
@@ -62,16 +61,13 @@ def push(kernel: Kernel, settings: Settings, request: PushRequest, watch: Watch)
         watch.say(f"The push refers to repository [{request.name.host}/{request.name.repository}]")
         with layers.in_work(kernel):
             sealed = seal(kernel, settings, image, request.platform, watch)
-            client = client_for(kernel, request.name, _registry(request), request.remote, watch, PUSH)
+            registry = own_endpoint(request.name, request.remote.registries)
+            client = client_for(kernel, request.name, registry, request.remote, watch, PUSH)
             _send_blobs(kernel, client, request, sealed, watch)
             manifest = sealed.manifest
             digest = client.put_manifest(request.name.reference, manifest.data, manifest.media_type)
             remember_origin(kernel, image, f"{request.name.host}/{request.name.repository}@{digest}")
         return Pushed(str(digest), len(manifest.data))
-
-
-def _registry(request: PushRequest) -> Endpoint:
-    return endpoints(request.name, request.remote.registries)[-1]
 
 
 def _send_blobs(kernel: Kernel, client: Client, request: PushRequest, sealed: Sealed, watch: Watch) -> None:

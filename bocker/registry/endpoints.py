@@ -38,10 +38,15 @@ class Endpoint:
 
 
 def endpoints(name: ImageName, registries: Registries) -> tuple[Endpoint, ...]:
-    """Return where a name's image may be, in the order to ask; pushes go to the last, the registry itself."""
+    """Return where a name's image may be, in the order to ask; the last is the registry itself."""
     mirrors = [_mirror(url, name) for host, url in registries.mirrors if host == name.host]
+    return (*mirrors, own_endpoint(name, registries))
+
+
+def own_endpoint(name: ImageName, registries: Registries) -> Endpoint:
+    """Return the registry that a name says, and no mirror of it: where pushes and logins go."""
     scheme = "http" if is_plain_http(name.api_host, registries) else "https"
-    return (*mirrors, Endpoint(f"{scheme}://{name.api_host}", name.host, name.repository))
+    return Endpoint(f"{scheme}://{name.api_host}", name.host, name.repository)
 
 
 def is_plain_http(host: str, registries: Registries) -> bool:
