@@ -106,7 +106,8 @@ def _brought(kernel: Kernel, settings: Settings, request: PullRequest, found: Fo
         image = _kept(kernel, found, origin, tag)
         fresh = image is None
         if image is None:
-            image = _made(kernel, settings, request, found, content_of_found(request, found, origin), tag, watch)
+            content = content_of(found.config, found.manifest, request.name.familiar, (origin,))
+            image = _made(kernel, settings, request, found, content, tag, watch)
     watch.say(f"Digest: {found.digest}")
     return Pulled(image, str(found.digest), fresh)
 
@@ -122,11 +123,6 @@ def _kept(kernel: Kernel, found: Found, origin: str, tag: str | None) -> ImageId
             continue
         return here[0]
     return None
-
-
-def content_of_found(request: PullRequest, found: Found, origin: str) -> ImageContent:
-    """Return the record of an image that comes from a registry."""
-    return content_of(found.config, found.manifest, request.name.familiar, (origin,))
 
 
 def _made(
