@@ -6,7 +6,7 @@
         while transfers.is_busy:
             for event in transfers.step(0.1):
                 match event:
-                    case Progress(): ...                    # so many bytes are there, or were sent
+                    case Progress(): ...                 # so many bytes are there, or were sent
                     case Done(): ...                     # the blob is in the store, or in the registry
                     case Retrying(): ...                 # what went wrong, and when it is tried again
 
