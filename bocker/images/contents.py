@@ -6,6 +6,7 @@ from bocker.core.errors import NoSuchImage
 from bocker.core.model import ImageContent
 from bocker.engine import store
 from bocker.kernel.errors import Missing
+from bocker.registry.config import parse_config
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +52,15 @@ def remember_origin(kernel: Kernel, image: ImageId, origin: str) -> None:
         if origin not in content.digests:
             content = content.replace(digests=(*content.digests, origin))
             kernel.records.write(store.content_key(content.uuid), store.encode(content), durable=True)
+
+
+def config_of(kernel: Kernel, content: ImageContent) -> ImageConfig | None:
+    """Return an image's configuration, or that of the image that it was made on; None where there is none."""
+    digest = content.config or content.base
+    try:
+        return parse_config(kernel.blobs.read(digest.rpartition(":")[2])) if digest else None
+    except Missing:
+        return None
 
 
 def run_fields(content: ImageContent) -> dict[str, Any]:

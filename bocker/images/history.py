@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 from bocker.core.value import Value
 from bocker.engine import layers, resolve, store
 from bocker.engine.failures import Doing
+from bocker.images.contents import config_of
 from bocker.images.seal import steps_of
-from bocker.kernel.errors import Missing
-from bocker.registry.config import parse_config
 
 if TYPE_CHECKING:
     from bocker.core.model import ImageContent
     from bocker.core.settings import Settings
     from bocker.kernel import Kernel
-    from bocker.registry.config import ImageConfig
 
 
 class Step(Value):
@@ -40,7 +38,7 @@ def history(kernel: Kernel, settings: Settings, reference: str) -> tuple[Step, .
 
 
 def _written(kernel: Kernel, content: ImageContent) -> list[Step]:
-    config = _config(kernel, content.config or content.base)
+    config = config_of(kernel, content)
     if config is None:
         return []
     sizes = iter([size for _, size in layers.own_bytes(kernel, content)])
@@ -61,10 +59,3 @@ def _pending(kernel: Kernel, image: str, content: ImageContent) -> list[Step]:
         Step(None, step.created_ns, step.created_by, 0, step.comment) for step in steps_of(content, has_layer=True)
     )
     return [*earlier, last.replace(size_bytes=size_bytes)]
-
-
-def _config(kernel: Kernel, digest: str | None) -> ImageConfig | None:
-    try:
-        return parse_config(kernel.blobs.read(digest.rpartition(":")[2])) if digest else None
-    except Missing:
-        return None

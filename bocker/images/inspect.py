@@ -19,9 +19,8 @@ from bocker.engine import listing, resolve, store
 from bocker.engine.failures import Doing
 from bocker.engine.plan import hostname_of
 from bocker.engine.program import HOSTNAME
-from bocker.images.contents import run_fields
+from bocker.images.contents import config_of, run_fields
 from bocker.kernel.errors import Missing
-from bocker.registry.config import parse_config
 
 if TYPE_CHECKING:
     from typing import Any
@@ -86,7 +85,7 @@ def _image(kernel: Kernel, settings: Settings, image: ImageId, platform: Platfor
         content = store.content_or_unknown(kernel, kernel.storage.describe(str(image)).uuid)
     except Missing:
         raise NoSuchImage(str(image)) from None
-    config = _config(kernel, content)
+    config = config_of(kernel, content)
     made_for = platform if config is None else config.platform
     return {
         "Id": content.config,
@@ -105,15 +104,6 @@ def _image(kernel: Kernel, settings: Settings, image: ImageId, platform: Platfor
         "GraphDriver": _driver(settings, str(image)),
         "RootFS": {"Type": "layers", "Layers": [str(digest) for digest in config.diff_ids] if config else []},
     }
-
-
-def _config(kernel: Kernel, content: ImageContent) -> ImageConfig | None:
-    """Return an image's configuration, or that of the image that it was made on."""
-    digest = content.config or content.base
-    try:
-        return parse_config(kernel.blobs.read(digest.rpartition(":")[2])) if digest else None
-    except Missing:
-        return None
 
 
 def _comment(content: ImageContent, config: ImageConfig | None) -> str:
