@@ -7,10 +7,10 @@ import hashlib
 import attrs
 
 from bocker.core.errors import InvalidValue
+from bocker.kernel.blobs import is_digest
 from bocker.registry.errors import one_line
 
 ALGORITHM = "sha256"
-_DIGITS = frozenset("0123456789abcdef")
 
 
 @attrs.frozen(order=True)
@@ -33,14 +33,9 @@ def parse_digest(text: str) -> Digest:
     algorithm, _, digits = text.partition(":")
     if algorithm.isalnum() and digits and algorithm != ALGORITHM:
         raise InvalidValue(f"Digests by '{one_line(algorithm)}' are not supported", f"use one by {ALGORITHM}")
-    if algorithm != ALGORITHM or not is_hexadecimal(digits):
+    if algorithm != ALGORITHM or not is_digest(digits):
         raise InvalidValue(f"'{one_line(text)}' is no digest", "a digest is sha256: and 64 of 0-9 and a-f")
     return Digest(digits)
-
-
-def is_hexadecimal(text: str) -> bool:
-    """Tell whether a word is 64 lower-case hexadecimal digits."""
-    return len(text) == 64 and _DIGITS.issuperset(text)
 
 
 def digest_of(data: bytes) -> Digest:

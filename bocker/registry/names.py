@@ -13,7 +13,8 @@ import attrs
 
 from bocker.core.errors import InvalidValue
 from bocker.core.reference import DEFAULT_TAG, looks_like_id
-from bocker.registry.digests import Digest, is_hexadecimal, parse_digest
+from bocker.kernel.blobs import is_digest
+from bocker.registry.digests import Digest, parse_digest
 from bocker.registry.errors import one_line
 
 DEFAULT_HOST = "docker.io"
@@ -121,7 +122,7 @@ def _check(text: str, host: str, repository: str) -> None:
 
 
 def _refuse_id_shape(familiar: str) -> None:
-    if looks_like_id(familiar) or is_hexadecimal(familiar):
+    if looks_like_id(familiar) or is_digest(familiar):
         raise InvalidValue(
             f"'{one_line(familiar)}' can not be an image's name, as it looks like an id",
             "to give an image a name, use: bocker tag",
