@@ -11,7 +11,7 @@ from bocker.kernel.errors import Missing
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bocker.core.ids import ContainerId, ImageId
-    from bocker.core.model import ContainerRecord
+    from bocker.core.model import ContainerRecord, ImageContent
     from bocker.core.settings import Settings
     from bocker.kernel import Kernel
 
@@ -43,8 +43,7 @@ def images(kernel: Kernel, settings: Settings) -> tuple[ImageSummary, ...]:
     """Return every image that is whole, ascending."""
     with Doing(kernel, settings, "Listing the images"):
         store.check_format(kernel, settings)
-        found = (_summary(kernel, image) for image in store.image_ids(kernel))
-        return tuple(summary for summary in found if summary is not None)
+        return tuple(_summary(kernel, image, content) for image, content in store.image_contents(kernel))
 
 
 def current(kernel: Kernel, container: ContainerId) -> ContainerRecord | None:
@@ -62,12 +61,7 @@ def current(kernel: Kernel, container: ContainerId) -> ContainerRecord | None:
     return reconcile(kernel, record)
 
 
-def _summary(kernel: Kernel, image: ImageId) -> ImageSummary | None:
-    try:
-        uuid = kernel.storage.describe(str(image)).uuid
-    except Missing:
-        return None
-    content = store.content_or_unknown(kernel, uuid)
+def _summary(kernel: Kernel, image: ImageId, content: ImageContent) -> ImageSummary:
     created_ns = content.created_ns if content.dated_ns is None else content.dated_ns
     tags = resolve.tags_of(kernel, image)
     return ImageSummary(str(image), tags, content.source, created_ns, content.digests, content.size_bytes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bocker.core.errors import AmbiguousReference, Damaged, InvalidValue, NoSuchContainer, NoSuchImage, NoSuchObject
 from bocker.core.ids import ContainerId, ImageId
-from bocker.core.model import ImageContent, ImageTags
+from bocker.core.model import ImageTags
 from bocker.core.reference import (
     DEFAULT_HOST,
     DEFAULT_NAMESPACE,
@@ -116,17 +116,10 @@ def _by_digest(kernel: Kernel, reference: str) -> ImageId | None:
     words, _, digest = reference.partition("@")
     name = split_tag(words)[0]
     meant = {f"{prefix}{name}@{digest}" for prefix in ("", DEFAULT_HOST, DEFAULT_HOST + DEFAULT_NAMESPACE)}
-    for image in store.image_ids(kernel):
-        if meant.intersection(_content(kernel, image).digests):
+    for image, content in store.image_contents(kernel):
+        if meant.intersection(content.digests):
             return image
     return None
-
-
-def _content(kernel: Kernel, image: ImageId) -> ImageContent:
-    try:
-        return store.content_or_unknown(kernel, kernel.storage.describe(str(image)).uuid)
-    except Missing:
-        return ImageContent("", "", 0)
 
 
 def tagged(kernel: Kernel, tag: str) -> ImageId | None:
@@ -138,7 +131,14 @@ def tagged(kernel: Kernel, tag: str) -> ImageId | None:
     holders = [image for image in store.image_ids(kernel) if tag in tags_of(kernel, image)]
     if len(holders) < 2:
         return holders[0] if holders else None
-    return max(holders, key=lambda image: (_content(kernel, image).created_ns, image.number))
+    return max(holders, key=lambda image: (_created_ns(kernel, image), image.number))
+
+
+def _created_ns(kernel: Kernel, image: ImageId) -> int:
+    try:
+        return store.image_content(kernel, image).created_ns
+    except Missing:
+        return 0
 
 
 def tag_meant(reference: str, tags: tuple[str, ...]) -> str | None:

@@ -103,7 +103,7 @@ def _prepared(kernel: Kernel, settings: Settings, request: RunRequest, console: 
     store.check_format(kernel, settings)
     image = resolve.image(kernel, request.image)
     try:
-        content = store.content_or_unknown(kernel, kernel.storage.describe(str(image)).uuid)
+        content = store.image_content(kernel, image)
     except Missing:
         raise NoSuchImage(request.image) from None
     wanted = program.of_image(request, content)

@@ -28,7 +28,7 @@ from bocker.kernel.errors import Invalid, Missing, NotEmpty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from typing import TypeVar
 
     from bocker.core.ids import Id
@@ -152,6 +152,20 @@ def content_or_unknown(kernel: Kernel, uuid: str) -> ImageContent:
         return load_content(kernel, uuid)
     except (Missing, Damaged):
         return ImageContent(uuid, "", 0)
+
+
+def image_content(kernel: Kernel, image: ImageId) -> ImageContent:
+    """As `content_or_unknown`, of an image. Raise Missing when it has no subvolume."""
+    return content_or_unknown(kernel, kernel.storage.describe(str(image)).uuid)
+
+
+def image_contents(kernel: Kernel) -> Iterator[tuple[ImageId, ImageContent]]:
+    """Give all images that are whole, ascending, with what is known of their content; not those that go meanwhile."""
+    for image in image_ids(kernel):
+        try:
+            yield image, image_content(kernel, image)
+        except Missing:
+            continue
 
 
 def load_layer(kernel: Kernel, chain_id: str) -> LayerRecord:

@@ -42,13 +42,18 @@ def content_of(config: ImageConfig, manifest: Manifest, source: str, digests: tu
     )
 
 
+def known_content(kernel: Kernel, image: ImageId) -> ImageContent:
+    """Return the record of an image. Raise NoSuchImage, Damaged."""
+    try:
+        return store.load_content(kernel, kernel.storage.describe(str(image)).uuid)
+    except Missing:
+        raise NoSuchImage(str(image)) from None
+
+
 def remember_origin(kernel: Kernel, image: ImageId, origin: str) -> None:
     """Write down that a registry has an image that is here: HOST/REPOSITORY@sha256:…. Raise NoSuchImage."""
     with kernel.records.lock(str(image)):
-        try:
-            content = store.load_content(kernel, kernel.storage.describe(str(image)).uuid)
-        except Missing:
-            raise NoSuchImage(str(image)) from None
+        content = known_content(kernel, image)
         if origin not in content.digests:
             content = content.replace(digests=(*content.digests, origin))
             kernel.records.write(store.content_key(content.uuid), store.encode(content), durable=True)

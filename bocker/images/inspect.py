@@ -82,7 +82,7 @@ def _found(kernel: Kernel, reference: str, kind: str | None) -> ContainerId | Im
 
 def _image(kernel: Kernel, settings: Settings, image: ImageId, platform: Platform) -> dict[str, Any]:
     try:
-        content = store.content_or_unknown(kernel, kernel.storage.describe(str(image)).uuid)
+        content = store.image_content(kernel, image)
     except Missing:
         raise NoSuchImage(str(image)) from None
     config = config_of(kernel, content)

@@ -65,7 +65,7 @@ def _loaded(kernel: Kernel, settings: Settings, request: LoadRequest, one: Packa
     with only_once(kernel, one.config):
         while True:
             here = image_of(kernel, str(one.config.image_id))
-            image = _made(kernel, settings, request, one, watch) if here is None else here[0]
+            image = _made(kernel, settings, request, one, watch) if here is None else here
             try:
                 for tag in one.tags:
                     add_tag(kernel, image, tag, tag)

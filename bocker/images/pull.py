@@ -17,7 +17,7 @@ from bocker.images.assembly import Assembly, Supply, present_below
 from bocker.images.contents import content_of, remember_origin
 from bocker.images.events import WAIT_S, tell
 from bocker.kernel.archives import Bounds
-from bocker.kernel.errors import KernelError, Missing
+from bocker.kernel.errors import KernelError
 from bocker.registry.config import layers_of
 from bocker.registry.transfers import Done, Transfers
 
@@ -85,16 +85,10 @@ def only_once(kernel: Kernel, config: ImageConfig) -> AbstractContextManager[Non
     return kernel.records.lock(f"config_{config.image_id.hexadecimal}")
 
 
-def image_of(kernel: Kernel, config: str) -> tuple[ImageId, ImageContent] | None:
+def image_of(kernel: Kernel, config: str) -> ImageId | None:
     """Return the image that has a configuration (its digest as text), None when none has."""
-    for image in store.image_ids(kernel):
-        try:
-            content = store.content_or_unknown(kernel, kernel.storage.describe(str(image)).uuid)
-        except Missing:
-            continue
-        if content.config == config:
-            return image, content
-    return None
+    found = (image for image, content in store.image_contents(kernel) if content.config == config)
+    return next(found, None)
 
 
 def _brought(kernel: Kernel, settings: Settings, request: PullRequest, found: Found, watch: Watch) -> Pulled:
@@ -116,12 +110,12 @@ def _kept(kernel: Kernel, found: Found, origin: str, tag: str | None) -> ImageId
     """Give the image that is here already its names; return it, None when there is none."""
     while (here := image_of(kernel, str(found.config.image_id))) is not None:
         try:
-            remember_origin(kernel, here[0], origin)
+            remember_origin(kernel, here, origin)
             if tag is not None:
-                add_tag(kernel, here[0], tag, tag)
+                add_tag(kernel, here, tag, tag)
         except NoSuchImage:  # somebody has removed it meanwhile
             continue
-        return here[0]
+        return here
     return None
 
 

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING
 import attrs
 
 from bocker.core import jsontext
-from bocker.core.errors import NoSuchImage
 from bocker.core.model import StepRecord, from_data
 from bocker.core.value import Value
 from bocker.engine import layers, store
 from bocker.engine.building import Recipe, freeze, frozen_of, replace_held
 from bocker.engine.undo import UndoStack
 from bocker.images import watch as words
-from bocker.images.contents import content_of, run_fields
-from bocker.kernel.errors import Missing
+from bocker.images.contents import content_of, known_content, run_fields
 from bocker.registry.config import HistoryEntry, compose_config, parse_config
 from bocker.registry.digests import Digest, digest_of
 from bocker.registry.errors import BadDocument
@@ -63,10 +61,7 @@ def seal(kernel: Kernel, settings: Settings, image: ImageId, platform: Platform,
     platform: of this machine, for an image that was made here. Raise NoSuchImage, Damaged.
     """
     with kernel.records.lock(str(image)):
-        try:
-            content = store.load_content(kernel, kernel.storage.describe(str(image)).uuid)
-        except Missing:
-            raise NoSuchImage(str(image)) from None
+        content = known_content(kernel, image)
         if content.config is None:
             content = _sealed(kernel, settings, image, content, platform, watch)
         manifest = load_manifest(kernel, content)
@@ -138,7 +133,7 @@ def _on_its_layer(kernel: Kernel, image: ImageId, content: ImageContent) -> Imag
     layer = layers.name_of(content.layers[-1])
     recipe = Recipe(content, lambda aside: kernel.storage.snapshot(layer, aside), created_ns=content.created_ns)
     replace_held(kernel, image, recipe)
-    return store.load_content(kernel, kernel.storage.describe(str(image)).uuid)
+    return known_content(kernel, image)
 
 
 def _pack(kernel: Kernel, settings: Settings, image: ImageId, content: ImageContent, watch: Watch) -> Packed:

@@ -80,7 +80,7 @@ def usages(kernel: Kernel, settings: Settings) -> tuple[Usage, ...]:
 
 
 def _image_usages(kernel: Kernel) -> tuple[ImageUsage, ...]:
-    contents = dict(_contents(kernel))
+    contents = dict(store.image_contents(kernel))
     counts = _counted(chain_id for content in contents.values() for chain_id in set(content.layers))
     made = _counted(uuid for uuid in _parents(kernel))
     found = (_image_usage(kernel, image, content, counts, made) for image, content in contents.items())
@@ -128,14 +128,6 @@ def _pending_bytes(kernel: Kernel, image: ImageId, content: ImageContent) -> int
     if not content.layers and content.size_bytes is not None:
         return content.size_bytes
     return kernel.storage.size_bytes(str(image), layers.name_of(content.layers[-1]) if content.layers else None)
-
-
-def _contents(kernel: Kernel) -> Iterable[tuple[ImageId, ImageContent]]:
-    for image in store.image_ids(kernel):
-        try:
-            yield image, store.content_or_unknown(kernel, kernel.storage.describe(str(image)).uuid)
-        except Missing:
-            continue
 
 
 def _parents(kernel: Kernel) -> list[str]:
