@@ -13,7 +13,7 @@ from bocker.kernel.archives import GZIP, Archives, Bounds, Member, Packed, Unpac
 from bocker.linux import inflate, unpack
 from bocker.linux.bundle import bundle
 from bocker.linux.errors import ToolError, translated
-from bocker.linux.progress import Progress, Stopped
+from bocker.linux.progress import Progress, passed_on
 from bocker.linux.spill import spilled
 
 TYPE_CHECKING = False
@@ -42,21 +42,15 @@ class LinuxArchives(Archives):
         """Write a layer; see the port."""
         from bocker.linux import pack  # `unpack` does without it
 
-        try:
-            with translated("archives.pack", tree):
-                return pack.packed(tree, base, archive, compression, progress)
-        except Stopped as stopped:
-            raise stopped.error from None
+        with passed_on(), translated("archives.pack", tree):
+            return pack.packed(tree, base, archive, compression, progress)
 
     def spill(
         self, archive: str, directory: str, bounds: Bounds, progress: Callable[[int], None] | None = None
     ) -> tuple[Member, ...]:
         """Lay out the files of an archive; see the port."""
-        try:
-            with translated("archives.spill", archive):
-                return spilled(archive, directory, bounds, progress)
-        except Stopped as stopped:
-            raise stopped.error from None
+        with passed_on(), translated("archives.spill", archive):
+            return spilled(archive, directory, bounds, progress)
 
     def bundle(self, members: tuple[tuple[str, str | bytes], ...], archive: str) -> None:
         """Write an archive of files; see the port."""
@@ -65,16 +59,13 @@ class LinuxArchives(Archives):
 
     def unpack(self, blob: str, target: str, bounds: Bounds, progress: Callable[[int], None] | None = None) -> Unpacked:
         """Apply a layer to a directory; see the port."""
-        try:
-            with translated("archives.unpack", blob):
-                file = os.open(blob, os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    os.close(os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-                    return _unpacked(file, target, bounds, progress)
-                finally:
-                    os.close(file)
-        except Stopped as stopped:
-            raise stopped.error from None
+        with passed_on(), translated("archives.unpack", blob):
+            file = os.open(blob, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.close(os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+                return _unpacked(file, target, bounds, progress)
+            finally:
+                os.close(file)
 
 
 def _unpacked(file: int, target: str, bounds: Bounds, tell: Callable[[int], None] | None) -> Unpacked:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 INTERVAL_S = 0.2
 
@@ -17,6 +18,15 @@ class Stopped(Exception):
     def __init__(self, error: BaseException) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+@contextmanager
+def passed_on() -> Iterator[None]:
+    """Raise what Stopped carries in its place."""
+    try:
+        yield
+    except Stopped as stopped:
+        raise stopped.error from None
 
 
 class Progress:
