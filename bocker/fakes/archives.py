@@ -12,7 +12,7 @@ from collections.abc import Callable
 import attrs
 
 from bocker.core.tarstream import BadArchive
-from bocker.fakes import bundles, files, layers, packing
+from bocker.fakes import bundles, files, layers, packing, programs
 from bocker.fakes.errors import NotModelled, Refused
 from bocker.fakes.state import DIRECTORY, Entry, Place, State, new_id
 from bocker.fakes.view import View
@@ -78,6 +78,7 @@ def _unpack(state: State, blob: str, target: str, bounds: Bounds) -> tuple[State
     spot, there = files.existing(state, target)
     if there.kind != DIRECTORY:
         raise Refused(errno.ENOTDIR, target)
+    programs.check_clone(state)
     archive = _inflated(packed, bounds.size_bytes)
     state, inode = new_id(state)
     tree = layers.Tree(_below(state, spot.place), inode)

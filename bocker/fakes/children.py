@@ -91,6 +91,7 @@ def enter(
 def _child(
     state: State, parent_pid: int, spec: ContainerSpec | ExecSpec, namespaces: dict[str, int], first: bool
 ) -> tuple[State, ProcessRow]:
+    programs.check_clone(state, plan.STEP_CLONE)
     state, handle = new_id(attrs.evolve(state, last_pid=state.last_pid + 1))
     row = ProcessRow(
         pid=state.last_pid,

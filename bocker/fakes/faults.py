@@ -267,6 +267,19 @@ class CrashAt(_AtCall):
         return act()
 
 
+class Meanwhile(_AtCall):
+    """Lets somebody else act right before call `number`; all calls go through."""
+
+    def __init__(self, number: int, intrude: Callable[[], object]) -> None:
+        super().__init__(number)
+        self._intrude = intrude
+
+    def around(self, call: Call, act: Callable[[], T], refuse: Callable[[], None]) -> T:
+        if self._is_now(call):
+            self._intrude()
+        return act()
+
+
 def faults_of(calls: list[Call]) -> Iterator[Gate]:
     """Give every fault that a command which made these calls can meet, each as a gate of its own."""
     for number, call in enumerate(calls, 1):

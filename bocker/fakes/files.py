@@ -149,7 +149,7 @@ def children(state: State, place: Place) -> dict[str, Entry]:
 
 def check_writable(state: State, spot: Spot) -> None:
     """Refuse EROFS on a read-only mount or in a read-only snapshot, EPERM where chattr(1) forbade it."""
-    if "ro" in spot.mount.flags or state.subvolumes[spot.place.subvolume].read_only:
+    if "ro" in spot.mount.flags or is_read_only(state, spot.place):
         raise Refused(errno.EROFS, spot.path)
     directory = spot.place.path.rpartition("/")[0]
     for path in {spot.place.path, directory}:
@@ -158,6 +158,11 @@ def check_writable(state: State, spot: Spot) -> None:
             raise Refused(errno.EPERM, spot.path)
     if filesystem_of(state, spot.place).kind in OPAQUE:
         raise NotModelled(f"writing to {spot.path}")
+
+
+def is_read_only(state: State, place: Place) -> bool:
+    """Tell whether nobody can write to a tree, wherever it is mounted."""
+    return state.subvolumes[place.subvolume].read_only or filesystem_of(state, place).read_only
 
 
 def filesystem_of(state: State, place: Place) -> FilesystemRow:

@@ -8,7 +8,7 @@ import errno
 
 import attrs
 
-from bocker.fakes import files, images
+from bocker.fakes import files, images, programs
 from bocker.fakes.errors import NotModelled, Refused
 from bocker.fakes.state import (
     DIRECTORY,
@@ -84,7 +84,14 @@ def _mount_at(state: State, target: str) -> MountPoint | None:
         mount = files.mount_at(state, files.locate(state, target).path)
     except Refused:
         return None
-    return None if mount is None else MountPoint(target, mount.source, mount.kind, mount.flags)
+    return None if mount is None else MountPoint(target, mount.source, mount.kind, _flags_of(state, mount))
+
+
+def _flags_of(state: State, mount: MountRow) -> tuple[str, ...]:
+    """Return a mount's flags: `ro` where its file system is, too."""
+    if not files.is_read_only(state, mount.place) or "ro" in mount.flags:
+        return mount.flags
+    return ("ro", *(flag for flag in mount.flags if flag != "rw"))
 
 
 def _make_filesystem(state: State, path: str, size_bytes: int) -> State:
@@ -94,6 +101,7 @@ def _make_filesystem(state: State, path: str, size_bytes: int) -> State:
     files.check_writable(state, spot)
     if size_bytes < SMALLEST_BTRFS_BYTES:
         raise Refused(errno.EINVAL, f"{size_bytes} bytes")
+    programs.check_clone(state)
     files.check_space(state, spot.place)
     state, filesystem = files.add_filesystem(state, "btrfs", path, Entry(DIRECTORY, 0o755), size_bytes)
     state = files.put_entry(state, spot.place, Entry(FILE, 0o600, sparse=True, filesystem=filesystem.id))
@@ -106,6 +114,7 @@ def _mount_image(state: State, path: str, target: str) -> State:
         raise Refused(errno.EINVAL, path)
     if files.mount_at(state, target) is not None:
         raise Refused(errno.EBUSY, target)
+    programs.check_clone(state)
     state = files.make_directory(state, target, 0o700)
     top = Place(state.filesystems[image.filesystem].top, "")
     return files.add_mount(state, MountRow(target, top, "btrfs", "/dev/loop0", ("rw", *RESTRICTED)))
@@ -203,6 +212,7 @@ def _copy_tree(state: State, directory: str, target: str) -> State:
     spot, there = files.existing(state, target)
     if there.kind != DIRECTORY:
         raise Refused(errno.ENOTDIR, target)
+    programs.check_clone(state)
     files.check_writable(state, spot)
     for path, copied in images.tree_at(state, source.place).items():
         place = Place(spot.place.subvolume, files.joined(spot.place.path, path))

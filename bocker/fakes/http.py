@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 import bocker
@@ -21,6 +22,9 @@ from bocker.fakes.view import View
 from bocker.kernel.errors import EKEYREJECTED, KernelError
 from bocker.kernel.http import Answer, Answered, Failed, Http, Progress, Request
 
+if TYPE_CHECKING:
+    from bocker.fakes.kernel import FakeKernel
+
 PLAIN_TO_TLS = Answer(400, (), b"Client sent an HTTP request to an HTTPS server.\n")  # as servers written in Go say it
 WITH_A_LENGTH = frozenset({"POST", "PUT", "PATCH"})  # RFC 9110, 8.6: said by these even when it is 0
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
@@ -31,11 +35,20 @@ _ADDRESS = re.compile(r"[!-~\x80-\U0010ffff]+")
 class FakeHttp(View, Http):
     """Requests to the servers of the world."""
 
-    __slots__ = ()
+    __slots__ = ("_is_ready",)
     name = "http"
 
+    def __init__(self, kernel: FakeKernel) -> None:
+        super().__init__(kernel)
+        self._is_ready = False  # the process that does the transfers is there
+
     def prepare(self) -> None:
-        self._ask("prepare", "", lambda state: None)
+        self._ask("prepare", "", self._make_ready)
+
+    def _make_ready(self, state: State) -> None:
+        if not self._is_ready:
+            programs.check_clone(state)
+        self._is_ready = True
 
     def ask(self, request: Request, most_bytes: int = 4 << 20) -> Answer:
         return self._apply("ask", transfers.shown(request), lambda state: self._asked(state, request, most_bytes))
@@ -64,7 +77,11 @@ class FakeHttp(View, Http):
         self._change("cancel", str(transfer), lambda state: transfers.cancel(state, self._kernel.pid, transfer))
 
     def _begin(self, row: TransferRow) -> int:
-        return self._apply(row.method, transfers.shown(row.request), lambda state: transfers.begin(state, row))
+        return self._apply(row.method, transfers.shown(row.request), lambda state: self._begun(state, row))
+
+    def _begun(self, state: State, row: TransferRow) -> tuple[State, int]:
+        self._make_ready(state)
+        return transfers.begin(state, row)
 
     def _next(self) -> TransferRow | None:
         """Return the transfer of this program that has something to do first."""
@@ -90,6 +107,7 @@ class FakeHttp(View, Http):
         return self._world.apply("http.break", str(row.id), lambda state: transfers.fail(state, row, refused))
 
     def _asked(self, state: State, request: Request, most_bytes: int) -> tuple[State, Answer | Refused]:
+        self._make_ready(state)
         arrived = self._exchange(state, request)
         state = programs.pass_time(state, state.clock_ns + arrived.duration_ns(self._world.bytes_per_s))
         if len(arrived.answer.body) > most_bytes:

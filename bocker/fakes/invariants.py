@@ -74,9 +74,9 @@ def _trees(state: State) -> Iterator[str]:
 
 
 def _locks(state: State) -> Iterator[str]:
-    alone = {(row.root, row.name): row.id for row in state.locks.values() if not row.shared}
+    alone = {(row.tree, row.root, row.name): row.id for row in state.locks.values() if not row.shared}
     for row in state.locks.values():
-        if alone.get((row.root, row.name), row.id) != row.id:
+        if alone.get((row.tree, row.root, row.name), row.id) != row.id:
             yield f"the lock {row.name} is held by one alone and by another"
 
 

@@ -135,6 +135,7 @@ def take_memory(state: State, pid: int, size_bytes: int) -> State:
 def fork(state: State, pid: int, verbs: tuple[Verb, ...]) -> State:
     """Make a child of a process; refuse EAGAIN at the bound of its group: fork(2)."""
     row = state.processes[pid]
+    check_clone(state)
     if not groups.has_room_for_a_process(state, row.group):
         raise Refused(errno.EAGAIN)
     state = attrs.evolve(state, last_pid=state.last_pid + 1)
@@ -150,6 +151,12 @@ def fork(state: State, pid: int, verbs: tuple[Verb, ...]) -> State:
         memory_bytes=0,
     )
     return run(put_process(state, child), child.pid)
+
+
+def check_clone(state: State, step: str | None = None) -> None:
+    """Refuse what somebody made the kernel refuse to all who want a process: clone(2), EAGAIN and ENOMEM."""
+    if state.clone_errno:
+        raise Refused(state.clone_errno, step=step)
 
 
 def ticks(state: State) -> int:

@@ -12,13 +12,15 @@ import attrs
 from bocker.fakes import files
 from bocker.fakes.errors import Refused
 from bocker.fakes.files import check_component
-from bocker.fakes.state import FILE, Entry, LockRow, State, new_id, with_row, without
+from bocker.fakes.state import FILE, Entry, LockRow, Place, State, new_id, with_row, without
 from bocker.fakes.view import View
 from bocker.kernel.records import Records
 
 if TYPE_CHECKING:
     from bocker.fakes.kernel import FakeKernel
 
+
+Opened = tuple[str, Place]  # the path that a file was opened by, and where it is
 
 LOCKS = ".locks"  # no record's folder can be called that
 LONGEST_NAME = 255 - len("..new")  # what a record is called while it is replaced
@@ -27,11 +29,12 @@ LONGEST_NAME = 255 - len("..new")  # what a record is called while it is replace
 class FakeRecords(View, Records):
     """The records below one directory of the host."""
 
-    __slots__ = ("_root",)
+    __slots__ = ("_appending", "_root")
 
     def __init__(self, kernel: FakeKernel, port: str, root: str) -> None:
         super().__init__(kernel, port)
         self._root = root
+        self._appending: Opened | None = None
 
     def claim(self, key: str, data: bytes) -> None:
         self._change("claim", key, lambda state: _claim(state, self._root, key, data))
@@ -40,7 +43,9 @@ class FakeRecords(View, Records):
         self._change("write", key, lambda state: _write(state, self._root, key, data, durable))
 
     def append(self, key: str, data: bytes) -> None:
-        self._change("append", key, lambda state: _append(state, self._root, key, data))
+        path = _path_or_none(self._root, key)
+        kept = self._appending if self._appending is not None and self._appending[0] == path else None
+        self._appending = self._apply("append", key, lambda state: _append(state, self._root, key, data, kept))
 
     def read(self, key: str, offset: int = 0) -> bytes:
         return self._ask("read", key, lambda state: _read(state, self._root, key)[offset:])
@@ -60,13 +65,13 @@ class FakeRecords(View, Records):
 
     def _take(self, state: State, name: str, wait: bool, shared: bool) -> tuple[State, int | None]:
         _check_part(name)
-        state = _lock_file(state, self._root, name)
-        if any(not (shared and row.shared) for row in _holders(state, self._root, name)):
+        state, tree = _lock_file(state, self._root, name)
+        if any(not (shared and row.shared) for row in _holders(state, self._root, name, tree)):
             if not wait:
                 raise Refused(errno.EAGAIN, name)
             return state, None
         state, token = new_id(state)
-        row = LockRow(token, self._root, name, self._kernel.pid, shared)
+        row = LockRow(token, self._root, name, self._kernel.pid, shared, tree)
         return attrs.evolve(state, locks=with_row(state.locks, token, row)), token
 
 
@@ -91,16 +96,18 @@ class FakeLock:
         if held is None:
             return state
         state = attrs.evolve(state, locks=without(state.locks, self._token))
-        return state if _holders(state, held.root, held.name) else _without_lock_file(state, held)
+        return state if _holders(state, held.root, held.name, held.tree) else _without_lock_file(state, held)
 
 
-def _holders(state: State, root: str, name: str) -> list[LockRow]:
-    return [row for row in state.locks.values() if (row.root, row.name) == (root, name)]
+def _holders(state: State, root: str, name: str, tree: int) -> list[LockRow]:
+    return [row for row in state.locks.values() if (row.root, row.name, row.tree) == (root, name, tree)]
 
 
 def _without_lock_file(state: State, held: LockRow) -> State:
+    path = f"{held.root}/{LOCKS}/{held.name}"
     try:
-        return _remove(state, f"{held.root}/{LOCKS}/{held.name}")
+        is_its_own = files.existing(state, path, follow=False)[0].place.subvolume == held.tree
+        return _remove(state, path) if is_its_own else state
     except Refused:
         return state
 
@@ -123,12 +130,15 @@ def _folder(state: State, root: str, folder: str) -> State:
     return files.make_directory(state, f"{root}/{folder}", 0o700)
 
 
-def _lock_file(state: State, root: str, name: str) -> State:
+def _lock_file(state: State, root: str, name: str) -> tuple[State, int]:
+    """Make a lock's file if need be; return the tree that it lies in."""
     state = _folder(state, root, LOCKS)
     path = f"{root}/{LOCKS}/{name}"
-    if files.entry_at(state, files.locate(state, path).place) is not None:
-        return state
-    return files.write_file(state, path, b"", mode=0o600)
+    spot = files.locate(state, path)
+    if files.entry_at(state, spot.place) is None:
+        return files.write_file(state, path, b"", mode=0o600), spot.place.subvolume
+    files.check_writable(state, spot)
+    return state, spot.place.subvolume
 
 
 def _claim(state: State, root: str, key: str, data: bytes) -> State:
@@ -151,12 +161,36 @@ def _write(state: State, root: str, key: str, data: bytes, durable: bool) -> Sta
     return files.synced(state, spot.place) if durable else state
 
 
-def _append(state: State, root: str, key: str, data: bytes) -> State:
+def _path_or_none(root: str, key: str) -> str | None:
+    try:
+        return _path(root, key)
+    except Refused:
+        return None
+
+
+def _append(state: State, root: str, key: str, data: bytes, kept: Opened | None) -> tuple[State, Opened]:
+    """Add to a file; `kept` is the one that was added to last and is open still, wherever its name leads by now."""
     path = _path(root, key)
+    if kept is not None and _is_there(state, kept[1]):
+        return _added(state, kept[1], data), kept
     state = _folder(state, root, key.partition("/")[0])
-    entry = files.entry_at(state, files.locate(state, path).place)
+    place = files.locate(state, path).place
+    entry = files.entry_at(state, place)
     before = b"" if entry is None else entry.content
-    return files.write_file(state, path, before + data, mode=0o600)
+    return files.write_file(state, path, before + data, mode=0o600), (path, place)
+
+
+def _is_there(state: State, place: Place) -> bool:
+    return place.subvolume in state.subvolumes and files.entry_at(state, place) is not None
+
+
+def _added(state: State, place: Place, data: bytes) -> State:
+    if files.is_read_only(state, place):
+        raise Refused(errno.EROFS)
+    files.check_space(state, place)
+    entry = state.subvolumes[place.subvolume].files[place.path]
+    added = attrs.evolve(entry, content=entry.content + data, mtime_ns=state.clock_ns, flushed=False)
+    return files.put_entry(state, place, added)
 
 
 def _read(state: State, root: str, key: str) -> bytes:

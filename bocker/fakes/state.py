@@ -81,13 +81,15 @@ class SubvolumeRow:
 
 @attrs.frozen
 class FilesystemRow:
-    """A file system; `top` is its first tree. `free_bytes` None: it never fills up."""
+    """A file system; `top` is its first tree. `free_bytes` None: it never fills up. read_only: for all
+    who have it mounted, as the kernel makes one that it can't write to any more."""
 
     id: int
     kind: str
     top: int
     source: str
     free_bytes: int | None = None
+    read_only: bool = False
 
 
 @attrs.frozen
@@ -222,13 +224,15 @@ class HandleRow:
 
 @attrs.frozen
 class LockRow:
-    """A held lock: that of `name` in the records below `root`, held by a program, alone or shared."""
+    """A held lock: that of `name` in the records below `root`, held by a program, alone or shared. tree: the
+    one in which its file lies, as something else may be mounted at `root` by now."""
 
     id: int
     root: str
     name: str
     program: int
     shared: bool
+    tree: int = 0
 
 
 @attrs.frozen
@@ -257,7 +261,9 @@ class State:
     """Everything that the fake kernel knows at one instant.
 
     unsynced: the paths of trees that are not on disk as they are now, with what is there on disk (None for
-    nothing). deleted: trees that are gone, and not yet on disk.
+    nothing). deleted: trees that are gone, and not yet on disk. clock_set_ns: how far the clock that people
+    see is from `clock_ns`, which only goes forward. clone_errno: what whoever wants a new process is
+    refused with, 0 for nothing.
     """
 
     clock_ns: int = 1_795_224_000_000_000_000
@@ -282,6 +288,8 @@ class State:
     locks: Mapping[int, LockRow] = attrs.field(factory=dict)
     transfers: Mapping[int, TransferRow] = attrs.field(factory=dict)
     sysctls: Mapping[str, str] = attrs.field(factory=dict)
+    clock_set_ns: int = 0
+    clone_errno: int = 0
     standard_input: bytes = b""
     standard_output: bytes = b""
 
