@@ -69,8 +69,10 @@ class LinuxArchives(Archives):
 
 
 def _unpacked(file: int, target: str, bounds: Bounds, tell: Callable[[int], None] | None) -> Unpacked:
-    progress = Progress(tell, lambda: os.lseek(file, 0, os.SEEK_CUR))
-    stream = inflate.chunks(file)
+    source = inflate.Source(file)
+    progress = Progress(tell, lambda: source.taken_bytes)
+    source.tick_by(progress)
+    stream = inflate.stream(source)
     with _Child(target, bounds, progress) as child:
         digest = hashlib.sha256()
         size_bytes = 0
@@ -89,8 +91,9 @@ def _unpacked(file: int, target: str, bounds: Bounds, tell: Callable[[int], None
 class _Child:
     """The process that writes the files; it does not outlive the block.
 
-    fork(2) and not clone3: other threads may be downloading, and the C library puts its own locks
-    right in the child of a fork only.
+    fork(2) and not clone3: the interpreter and the C library put their own state right in the child of
+    a fork only. This process has no other threads, whose locks such a child would wait for in vain
+    (transfers have a process of their own, decision 23).
     """
 
     __slots__ = ("_data", "_pid", "_progress", "_status")

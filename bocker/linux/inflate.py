@@ -76,11 +76,6 @@ def _inflater() -> Any:
     return isal_zlib
 
 
-def chunks(blob: int) -> Iterator[bytes]:
-    """Give what is in the file, uncompressed; see `stream`."""
-    return stream(Source(blob))
-
-
 def stream(source: Source) -> Iterator[bytes]:
     """Give what comes from a source, uncompressed; raise OSError (EINVAL, EOPNOTSUPP) when that can't be told."""
     start = source.start(6)

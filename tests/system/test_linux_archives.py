@@ -96,6 +96,21 @@ def test_progress_is_told_while_the_child_is_busy(tmp_path: Path) -> None:
     assert 0.15 < min(gaps) <= max(gaps) < 0.6
 
 
+def test_progress_is_told_of_a_pipe_too(tmp_path: Path) -> None:
+    """Also while nothing comes through it."""
+    blob = gzip.compress(LAYER)
+    (tmp_path / "data").write_bytes(blob)
+    (tmp_path / "tree").mkdir()
+    os.mkfifo(tmp_path / "blob")
+    slowly = "{ head -c 100 data; sleep 0.7; tail -c +101 data; } > blob"
+    told: list[int] = []
+    with subprocess.Popen(["sh", "-c", slowly], cwd=tmp_path):
+        LinuxArchives().unpack(f"{tmp_path}/blob", f"{tmp_path}/tree", Bounds(), told.append)
+    assert told[0] == 100
+    assert told[-1] == len(blob)
+    assert (tmp_path / "tree/file").read_bytes() == CONTENT
+
+
 def test_ctrl_c_ends_the_child(tmp_path: Path) -> None:
     """While the parent waits for it, and at once."""
     slow_layer(tmp_path)
