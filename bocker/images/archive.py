@@ -14,10 +14,10 @@ import attrs
 from bocker.core import jsontext
 from bocker.core.errors import BockerError
 from bocker.core.reference import parse_tag
-from bocker.images.errors import BadArchive, broken
+from bocker.images.errors import BadArchive, read_from
 from bocker.images.save import DOCKERS, FULL_NAME, INDEX, LAYOUT, SHORT_NAME
 from bocker.images.sources import DEEPEST_INDEX
-from bocker.kernel.errors import Invalid, Missing, TooLarge, Unsupported
+from bocker.kernel.errors import Missing
 from bocker.registry.config import parse_config
 from bocker.registry.digests import Digest, digest_of
 from bocker.registry.documents import read_object
@@ -75,14 +75,8 @@ def read_archive(kernel: Kernel, path: str, platform: Platform, bounds: Bounds, 
 def _spilled(kernel: Kernel, path: str, bounds: Bounds) -> dict[str, Member]:
     """Return the archive's members by name; the last one counts where two have the same."""
     directory = posixpath.dirname(kernel.blobs.path("0" * 64))
-    try:
+    with read_from(path):
         members = kernel.archives.spill(path, directory, bounds)
-    except Missing:
-        raise BadArchive(path, "there is no such file") from None
-    except TooLarge as error:
-        raise BadArchive(path, f"it is more than the limits allow: {error.detail or error.errno_name}") from error
-    except (Invalid, Unsupported) as error:
-        raise BadArchive(path, broken(error)) from error
     return {member.name: member for member in members}
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from bocker.core.errors import BockerError
 from bocker.kernel.archives import STANDARD_STREAM
-from bocker.kernel.errors import KernelError, Missing
+from bocker.kernel.errors import Invalid, KernelError, Missing, TooLarge, Unsupported
 from bocker.registry.errors import one_line
 
 
@@ -43,11 +43,6 @@ class BadArchive(BockerError):
         self.reason = reason
 
 
-def broken(error: KernelError) -> str:
-    """Return what is wrong with a file that can't be read as an archive."""
-    return f"it is no whole archive: {error.detail}" if error.detail else "it is no archive"
-
-
 class AtWork(BockerError):
     """Images come in or go out just now, so nobody can tell what is needed."""
 
@@ -74,6 +69,20 @@ class NoPlaceToWrite(BockerError):
         super().__init__(f"'{one_line(path)}' can not be written: {reason}")
         self.path = path
         self.reason = reason
+
+
+@contextmanager
+def read_from(path: str) -> Iterator[None]:
+    """Say of an archive why it can't be read: raise BadArchive."""
+    try:
+        yield
+    except Missing:
+        raise BadArchive(path, "there is no such file") from None
+    except TooLarge as error:
+        raise BadArchive(path, f"it is more than the limits allow: {error.detail or error.errno_name}") from error
+    except (Invalid, Unsupported) as error:
+        reason = f"it is no whole archive: {error.detail}" if error.detail else "it is no archive"
+        raise BadArchive(path, reason) from error
 
 
 @contextmanager

@@ -12,9 +12,8 @@ from bocker.engine.building import Recipe, freeze, frozen_of, new_image
 from bocker.engine.failures import Doing
 from bocker.engine.undo import UndoStack
 from bocker.images.changes import apply_changes
-from bocker.images.errors import BadArchive, broken, written_to
+from bocker.images.errors import read_from, written_to
 from bocker.kernel.archives import PLAIN, STANDARD_STREAM, Bounds
-from bocker.kernel.errors import Invalid, Missing, TooLarge, Unsupported
 
 if TYPE_CHECKING:
     from bocker.core.ids import ImageId
@@ -62,12 +61,6 @@ def import_archive(kernel: Kernel, settings: Settings, request: ImportRequest) -
 
 
 def _unpack(kernel: Kernel, target: str, request: ImportRequest) -> None:
-    try:
-        path = STANDARD_INPUT if request.path == STANDARD_STREAM else request.path
+    path = STANDARD_INPUT if request.path == STANDARD_STREAM else request.path
+    with read_from(request.path):
         kernel.archives.unpack(path, target, request.bounds)
-    except Missing:
-        raise BadArchive(request.path, "there is no such file") from None
-    except TooLarge as error:
-        raise BadArchive(request.path, f"it is more than the limits allow: {error.detail}") from error
-    except (Invalid, Unsupported) as error:
-        raise BadArchive(request.path, broken(error)) from error
