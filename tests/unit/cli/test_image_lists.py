@@ -8,7 +8,7 @@ import json
 import pytest
 
 from bocker.cli.main import main
-from tests.unit.images.bench import BASE, HOST, ImageBench, three_layers
+from tests.unit.images.bench import BASE, HOST, with_app
 
 SESSION = {"TERM": "dumb"}
 APP = f"{HOST}/app:1"
@@ -16,10 +16,7 @@ APP = f"{HOST}/app:1"
 
 @pytest.fixture
 def bench():
-    bench = ImageBench()
-    three_layers(bench)
-    bench.pull("app:1")
-    return bench
+    return with_app()
 
 
 @pytest.fixture

@@ -10,8 +10,10 @@ from bocker.engine.tags import remove_images, tag
 from bocker.fakes import images
 from bocker.fakes.registry import FakeRegistry
 from bocker.images.accounts import AuthPlaces
+from bocker.images.load import Loaded, LoadRequest, load
 from bocker.images.pull import Pulled, PullRequest, pull
 from bocker.images.push import Pushed, PushRequest, push
+from bocker.images.save import SaveRequest, save
 from bocker.images.sources import Remote
 from bocker.images.watch import Watch
 from bocker.kernel.archives import Bounds
@@ -21,6 +23,7 @@ from bocker.registry.platforms import Platform, parse_platform
 from tests.unit.engine.bench import Bench
 
 HOST = "registry.example"
+OUT = "/out.tar"
 HOME = AuthPlaces(("/root/.docker/config.json",))
 LINUX = parse_platform("linux/amd64")
 
@@ -73,6 +76,16 @@ class ImageBench(Bench):
         request = PushRequest(reference, parse_name(f"{HOST}/{name}"), LINUX, self.remote)
         self.diary = Diary()
         return push(self.kernel, self.settings, request, self.diary)
+
+    def save(self, *references: str) -> bytes:
+        """`bocker save -o /out.tar`; return the archive."""
+        save(self.kernel, self.settings, SaveRequest(references, LINUX, self.remote, OUT), Diary())
+        return self.world.read_file(OUT)
+
+    def load(self, path: str = OUT, platform: Platform = LINUX) -> tuple[Loaded, ...]:
+        """`bocker load -i`."""
+        self.diary = Diary()
+        return load(self.kernel, self.settings, LoadRequest(path, platform), self.diary)
 
     def tag(self, reference: str, name: str) -> str:
         """`bocker tag`."""
@@ -129,6 +142,14 @@ def root_filesystem(*more: tuple[str, str | bytes | None]) -> bytes:
 BASE = root_filesystem(("gone", "base"), ("data", "x" * 9000))
 MIDDLE = archive((".wh.gone", ""), ("middle", "second"))
 TOP = archive(("top", "third"), ("data", "new"))
+
+
+def with_app() -> ImageBench:
+    """Return a host that has pulled `app:1`, of three layers."""
+    bench = ImageBench()
+    three_layers(bench)
+    bench.pull("app:1")
+    return bench
 
 
 def three_layers(

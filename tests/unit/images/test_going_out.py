@@ -19,19 +19,12 @@ from bocker.images.changes import apply_changes
 from bocker.images.errors import BadArchive, BlobGone
 from bocker.images.flat import ImportRequest, export, import_archive
 from bocker.images.history import history
-from bocker.images.load import Loaded, LoadRequest, load
-from bocker.images.save import SaveRequest, save
-from tests.unit.images.bench import HOST, LINUX, Diary, ImageBench, archive, root_filesystem, three_layers
-
-OUT = "/out.tar"
+from tests.unit.images.bench import HOST, OUT, ImageBench, archive, root_filesystem, with_app
 
 
 @pytest.fixture
 def bench() -> ImageBench:
-    bench = ImageBench()
-    three_layers(bench)
-    bench.pull("app:1")
-    return bench
+    return with_app()
 
 
 def committed(bench: ImageBench, name: str = f"{HOST}/mine:1", *changes: str) -> str:
@@ -50,13 +43,8 @@ def document(bench: ImageBench, repository: str, tag: str) -> dict[str, object]:
 
 
 def saved(bench: ImageBench, *references: str) -> dict[str, bytes]:
-    save(bench.kernel, bench.settings, SaveRequest(references, LINUX, bench.remote, OUT), Diary())
-    with tarfile.open(fileobj=io.BytesIO(bench.world.read_file(OUT))) as tar:
+    with tarfile.open(fileobj=io.BytesIO(bench.save(*references))) as tar:
         return {member.name: tar.extractfile(member).read() for member in tar if member.isfile()}  # type: ignore[union-attr]
-
-
-def loaded(bench: ImageBench, path: str = OUT) -> tuple[Loaded, ...]:
-    return load(bench.kernel, bench.settings, LoadRequest(path, LINUX), Diary())
 
 
 def test_pushing_what_was_pulled_gives_the_same_digest(bench: ImageBench) -> None:
@@ -140,10 +128,10 @@ def test_saved_and_loaded_it_is_the_same_image(bench: ImageBench) -> None:
     tree = bench.tree(image)
     saved(bench, f"{HOST}/mine:1", f"{HOST}/app:1")
     assert bench.rm("img_42002", image) == ["Removed: img_42002", f"Removed: {image}"]
-    back = loaded(bench)
+    back = bench.load()
     assert [one.tags for one in back] == [(f"{HOST}/mine:1",), (f"{HOST}/app:1",)]
     assert bench.tree(str(back[0].image)) == tree
-    assert [one.image for one in loaded(bench)] == [one.image for one in back]
+    assert [one.image for one in bench.load()] == [one.image for one in back]
 
 
 def test_an_archive_is_both_an_oci_layout_and_dockers(bench: ImageBench) -> None:
@@ -166,7 +154,7 @@ def test_one_that_is_named_by_its_id_goes_with_all_its_tags(bench: ImageBench) -
     (image,) = json.loads(files["manifest.json"])
     assert image["RepoTags"] == [f"{HOST}/app:1", "second:2"]
     bench.rmi("second:2", f"{HOST}/app:1")
-    (back,) = loaded(bench)
+    (back,) = bench.load()
     assert set(back.tags) == {f"{HOST}/app:1", "second:2"}
 
 
@@ -204,7 +192,7 @@ def test_dockers_older_archives_are_read_links_and_all(bench: ImageBench) -> Non
         links={"three/layer.tar": "../two/layer.tar"},
     )
     bench.world.write_file(OUT, data)
-    (back,) = loaded(bench)
+    (back,) = bench.load()
     assert back.tags == ("old/app:1",)
     assert bench.tree(str(back.image))["x"] == b"1"
     assert bench.push("old/app:1", "old/app:1").digest
@@ -228,14 +216,14 @@ def test_what_is_no_archive_of_images_is_refused(bench: ImageBench, data: bytes)
     before = bench.images()
     bench.world.write_file(OUT, data)
     with pytest.raises(BockerError):
-        loaded(bench)
+        bench.load()
     assert bench.images() == before
     assert bench.cleanup() == ()
 
 
 def test_what_is_not_there_is_said(bench: ImageBench) -> None:
     with pytest.raises(BadArchive, match="no such file"):
-        loaded(bench, "/nowhere.tar")
+        bench.load("/nowhere.tar")
     with pytest.raises(NoSuchImage):
         saved(bench, f"{HOST}/app:1", "nothing:1")
     with pytest.raises(NoSuchImage):

@@ -8,7 +8,7 @@ from bocker.images.errors import AtWork
 from bocker.images.prune import Plan, Pruned, Sought, plan, prune
 from bocker.images.space import usages
 from tests.unit.engine.bench import Screen
-from tests.unit.images.bench import BASE, HOST, MIDDLE, ImageBench, archive, three_layers
+from tests.unit.images.bench import BASE, HOST, MIDDLE, ImageBench, archive, with_app
 
 APP = f"{HOST}/app:1"
 ALL = Sought(everything=True, containers=True, downloads=True)
@@ -23,9 +23,7 @@ CHOICES = [
 @pytest.fixture
 def bench() -> ImageBench:
     """Two images that share layers, one without a tag; a container of each of two; what is half downloaded."""
-    bench = ImageBench()
-    three_layers(bench)
-    bench.pull("app:1")
+    bench = with_app()
     bench.registry.put_image("other", "1", [BASE, MIDDLE, archive(("own", "x" * 77))])
     bench.pull("other:1")
     bench.rmi(f"{HOST}/app:1", force=True)

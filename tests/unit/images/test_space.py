@@ -6,17 +6,14 @@ import pytest
 
 from bocker.images.space import ContainerUsage, ImageUsage, Usage, container_usages, image_usages, usages
 from tests.unit.engine.bench import Screen
-from tests.unit.images.bench import BASE, HOST, MIDDLE, ImageBench, archive, three_layers
+from tests.unit.images.bench import BASE, HOST, MIDDLE, ImageBench, archive, with_app
 
 APP = f"{HOST}/app:1"
 
 
 @pytest.fixture
 def bench() -> ImageBench:
-    bench = ImageBench()
-    three_layers(bench)
-    bench.pull("app:1")
-    return bench
+    return with_app()
 
 
 def of_images(bench: ImageBench) -> dict[str, ImageUsage]:

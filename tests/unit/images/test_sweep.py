@@ -14,12 +14,10 @@ from bocker.core.errors import BockerError
 from bocker.fakes import Crashed
 from bocker.fakes.faults import Gate, faults_of
 from bocker.images.flat import ImportRequest, export, import_archive
-from bocker.images.load import LoadRequest, load
 from bocker.images.prune import Sought, prune
-from bocker.images.save import SaveRequest, save
 from tests.unit.engine.bench import Bench
 from tests.unit.engine.test_sweep import Command, Sweep, is_a_lie, told
-from tests.unit.images.bench import BASE, HOST, LINUX, MIDDLE, Diary, ImageBench, three_layers
+from tests.unit.images.bench import BASE, HOST, MIDDLE, OUT, ImageBench, three_layers
 
 pytestmark = pytest.mark.sweep
 
@@ -106,9 +104,6 @@ def pruned(bench: ImageBench) -> None:
         raise found.errors[0]
 
 
-OUT = "/out.tar"
-
-
 def with_commit() -> ImageBench:
     """Return a bench with an image that was committed, and not pushed yet."""
     bench = with_image()
@@ -128,13 +123,12 @@ def with_archive() -> ImageBench:
 
 def saved(bench: ImageBench) -> None:
     """`bocker save` of two images."""
-    request = SaveRequest((f"{HOST}/mine:1", f"{HOST}/app:1"), LINUX, bench.remote, OUT)
-    save(bench.kernel, bench.settings, request, Diary())
+    bench.save(f"{HOST}/mine:1", f"{HOST}/app:1")
 
 
 def loaded(bench: ImageBench) -> object:
     """`bocker load`."""
-    return load(bench.kernel, bench.settings, LoadRequest(OUT, LINUX), Diary())
+    return bench.load()
 
 
 def exported(bench: ImageBench) -> None:

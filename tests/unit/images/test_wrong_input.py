@@ -9,21 +9,17 @@ import pytest
 
 from bocker.core.errors import InvalidValue, OperationFailed
 from bocker.core.reference import parse_name
-from bocker.engine import images as engine_images
 from bocker.fakes.publishing import Platform
 from bocker.images.errors import BadArchive, NoPlaceToWrite
 from bocker.images.flat import ImportRequest, export, import_archive
-from bocker.images.load import LoadRequest, load
 from bocker.images.save import SaveRequest, save
 from bocker.registry.platforms import parse_platform
-from tests.unit.images.bench import BASE, HOST, LINUX, Diary, ImageBench, archive, three_layers
+from tests.unit.images.bench import BASE, HOST, LINUX, Diary, ImageBench, archive, with_app
 
 
 @pytest.fixture
 def bench() -> ImageBench:
-    bench = ImageBench()
-    three_layers(bench)
-    bench.pull("app:1")
+    bench = with_app()
     bench.run("probe", "exit", "0", image=f"{HOST}/app:1", name="web")
     return bench
 
@@ -44,7 +40,7 @@ def test_a_file_that_is_no_archive_is_called_so(bench: ImageBench) -> None:
     bench.world.write_file("/empty", b"")
     for path in ("/text", "/empty"):
         with pytest.raises(BadArchive, match=f"from '{path}': it is no whole archive: "):
-            load(bench.kernel, bench.settings, LoadRequest(path, LINUX), Diary())
+            bench.load(path)
         with pytest.raises(BadArchive, match=f"from '{path}': it is no whole archive: "):
             import_archive(bench.kernel, bench.settings, ImportRequest(path))
     assert bench.cleanup() == ()
@@ -80,13 +76,13 @@ def test_a_tag_that_an_archive_says_twice_is_loaded_once(bench: ImageBench) -> N
     entry = {"Config": "config", "RepoTags": ["twice:1", "docker.io/library/twice:1"], "Layers": ["layer"]}
     files = archive(("manifest.json", json.dumps([entry])), ("config", json.dumps(config)), ("layer", BASE))
     bench.world.write_file("/twice.tar", files)
-    (loaded,) = load(bench.kernel, bench.settings, LoadRequest("/twice.tar", LINUX), Diary())
+    (loaded,) = bench.load("/twice.tar")
     assert loaded.tags == ("twice:1",)
 
 
 def test_a_layer_that_could_not_be_finished_leaves_no_draft(bench: ImageBench) -> None:
     """It is no download that could be gone on with. Here somebody took the documents of its base away by hand."""
-    engine_images.commit(bench.kernel, bench.settings, "web", f"{HOST}/mine:1")
+    bench.commit("web", f"{HOST}/mine:1")
     for blob in bench.kernel.blobs.list():
         bench.kernel.blobs.remove(blob.name)
     with pytest.raises(OperationFailed):
