@@ -57,7 +57,7 @@ CONFIG = {
     "Cmd": ["cat /hello; id -un; pwd; echo $COLOUR"],
     "Env": ["COLOUR=red"],
     "User": "jo",
-    "WorkingDir": "/work/here",
+    "WorkingDir": "/srv/here",
 }
 
 

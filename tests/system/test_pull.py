@@ -28,7 +28,7 @@ def test_U8_an_image_that_was_pulled_runs_as_it_wants_to(bocker: Bocker, shelf: 
     assert (pulled.code, pulled.out) == (0, "Created: img_42002\n") or pulled.out.startswith("Created: img_"), pulled
     assert "Digest: sha256:" in pulled.err
     run = bocker("run", "--rm", name)
-    assert (run.code, run.out) == (0, "hello\njo\n/work/here\nred\n"), run
+    assert (run.code, run.out) == (0, "hello\njo\n/srv/here\nred\n"), run
     tree = Path(settings.store) / pulled.out.split()[1]
     assert not (tree / "gone").exists()
     assert (tree / "third").stat().st_size == len(NOISE) * 2
