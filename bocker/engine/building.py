@@ -113,7 +113,6 @@ def _claim(kernel: Kernel, image: ImageId, tag: str | None) -> bool:
 def _build(kernel: Kernel, image: ImageId, recipe: Recipe) -> None:
     with UndoStack() as undo:
         undo.push_journal(kernel.records.remove, store.image_key(image))
-        remember(kernel, store.IMAGES, image)
         uuid = _filled(kernel, image, recipe, undo)
         try:
             kernel.storage.publish(aside_of(image), str(image))
@@ -122,6 +121,7 @@ def _build(kernel: Kernel, image: ImageId, recipe: Recipe) -> None:
                 raise
         undo.push(store.delete_subvolume, kernel, str(image))
         kernel.storage.sync()
+        remember(kernel, store.IMAGES, image)  # not before: what fails uses no id up
         undo.commit()
 
 

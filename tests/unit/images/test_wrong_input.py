@@ -46,6 +46,14 @@ def test_a_file_that_is_no_archive_is_called_so(bench: ImageBench) -> None:
     assert bench.cleanup() == ()
 
 
+def test_what_fails_uses_no_id_up(bench: ImageBench) -> None:
+    bench.world.write_file("/text", b"no archive")
+    for path in ("/nowhere", "/text"):
+        with pytest.raises(BadArchive):
+            import_archive(bench.kernel, bench.settings, ImportRequest(path))
+    assert bench.add_image() == "img_42003"
+
+
 @pytest.mark.parametrize(
     ("offered", "wanted", "warned"),
     [
