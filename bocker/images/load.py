@@ -15,7 +15,7 @@ from bocker.engine.tags import add_tag
 from bocker.images.archive import read_archive
 from bocker.images.assembly import AllHere, Assembly
 from bocker.images.contents import content_of
-from bocker.images.pull import image_of, only_once, tidied
+from bocker.images.pull import image_of, only_once, tell_platform, tidied
 from bocker.kernel.archives import Bounds
 from bocker.registry.config import layers_of
 
@@ -60,6 +60,7 @@ def load(kernel: Kernel, settings: Settings, request: LoadRequest, watch: Watch)
 
 
 def _loaded(kernel: Kernel, settings: Settings, request: LoadRequest, one: Packaged, watch: Watch) -> Loaded:
+    tell_platform(one.config.platform, request.platform, watch)
     kernel.blobs.add(one.config.image_id.hexadecimal, one.config.data)
     kernel.blobs.add(one.manifest.digest.hexadecimal, one.manifest.data)
     with only_once(kernel, one.config):

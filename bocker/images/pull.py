@@ -68,13 +68,11 @@ def pull(kernel: Kernel, settings: Settings, request: PullRequest, watch: Watch)
         with tidied(kernel), layers.in_work(kernel):
             watch.say(f"{request.name.reference}: Pulling from {request.name.repository}")
             found = sources.find(kernel, request.name, request.platform, request.remote, watch)
-            _tell_platform(found.config.platform, request.platform, watch)
-            if found.config.platform not in request.platform.accepts():
-                watch.say(f"The image is for {found.config.platform}, not for {request.platform}")
+            tell_platform(found.config.platform, request.platform, watch)
             return _brought(kernel, settings, request, found, watch)
 
 
-def _tell_platform(offered: Platform, wanted: Platform, watch: Watch) -> None:
+def tell_platform(offered: Platform, wanted: Platform, watch: Watch) -> None:
     """Say that an image, which no index chose, is for other machines. Whoever wants it all the same has it."""
     if offered not in wanted.accepts():
         watch.say(f"Warning: the image is for {offered}, not for {wanted}")

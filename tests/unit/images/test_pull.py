@@ -323,7 +323,7 @@ def test_an_image_of_another_platform_is_taken_and_said(bench: ImageBench) -> No
     """As docker does: only an index has something to choose from."""
     bench.registry.put_image("app", "1", [BASE], platform=Offered("s390x"))
     assert bench.pull("app:1").fresh
-    assert "The image is for linux/s390x, not for linux/amd64" in bench.diary.lines
+    assert "Warning: the image is for linux/s390x, not for linux/amd64" in bench.diary.lines
     bench.pull("app:1", parse_platform("s390x"))
     assert not [line for line in bench.diary.lines if "not for" in line]
 
