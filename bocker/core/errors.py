@@ -183,6 +183,14 @@ class NoWorkingDirectory(ProgramNotStarted):
         self.exit_code = exit_code
 
 
+class NoVolumeDirectory(BockerError):
+    """A directory that an image wants for its data is not there and can't be made."""
+
+    def __init__(self, directory: str, place: str, reason: str) -> None:
+        super().__init__(f"Can not make the directory '{directory}' for a volume of {place}: {reason}")
+        self.directory = directory
+
+
 class OperationFailed(BockerError):
     """The kernel refused an operation that should have worked; everything was undone."""
 

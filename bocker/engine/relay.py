@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 
-from bocker.core.errors import NoSuchUser, NoWorkingDirectory, ProgramNotStarted
-from bocker.core.spec import STEP_DIRECTORY, STEP_EXECUTE, STEP_USER
+from bocker.core.errors import NoSuchUser, NoVolumeDirectory, NoWorkingDirectory, ProgramNotStarted
+from bocker.core.spec import STEP_DIRECTORY, STEP_EXECUTE, STEP_MOUNTS, STEP_USER
 from bocker.core.words import printable
 from bocker.kernel.errors import KernelError, Missing, StepFailed
 from bocker.kernel.processes import Exited, Interrupted, Output
@@ -94,6 +94,13 @@ def not_started(program: str, failure: StepFailed) -> ProgramNotStarted | None:
         return None
     code = NOT_FOUND if failure.errno == errno.ENOENT else NOT_EXECUTABLE
     return ProgramNotStarted(program, _REASONS.get(failure.errno, failure.errno_name), code)
+
+
+def no_volume(volumes: tuple[str, ...], place: str, failure: StepFailed) -> NoVolumeDirectory | None:
+    """Return why there can be no directory for a volume; None when it was something else that failed."""
+    if failure.step != STEP_MOUNTS or failure.detail not in volumes:
+        return None
+    return NoVolumeDirectory(printable(failure.detail), place, _REASONS.get(failure.errno, failure.errno_name))
 
 
 def not_placed(program: Program, place: str, failure: StepFailed, exit_code: int) -> ProgramNotStarted | None:

@@ -23,7 +23,7 @@ from bocker.core.value import Value
 from bocker.engine import plan, program, readiness, resolve, store
 from bocker.engine.claims import candidates, remember
 from bocker.engine.failures import Doing
-from bocker.engine.relay import not_placed, not_started
+from bocker.engine.relay import no_volume, not_placed, not_started
 from bocker.engine.supervise import finish, supervise
 from bocker.engine.undo import UndoStack
 from bocker.kernel.errors import AlreadyExists, Busy, Missing, StepFailed
@@ -77,6 +77,11 @@ class _Job(Value):
     program: program.Program
     addressing: addresses.AddressPlan
     host: plan.HostView
+
+    @property
+    def directories(self) -> tuple[str, ...]:
+        """What has to be there for the image's volumes."""
+        return program.directories_of(self.content.volumes)
 
 
 class _Lingers(Exception):
@@ -205,7 +210,7 @@ def _start(
     spec = plan.container_spec(
         job.settings, container, job.program, job.addressing, request.limits, job.host, request.hostname
     ).replace(
-        directories=program.directories_of(job.content.volumes),
+        directories=job.directories,
         standard_input=request.standard_input,
     )
     undo.act(lambda: kernel.cgroups.create(spec.group), kernel.cgroups.remove, spec.group)
@@ -234,9 +239,10 @@ def _release(job: _Job, record: ContainerRecord, process: Process, undo: UndoSta
     try:
         job.kernel.processes.release(process)
     except StepFailed as failure:
-        unplaced = not_placed(job.program, f"image '{job.request.image}'", failure, RUN_FAILED)
-        if unplaced is not None:
-            raise unplaced from failure
+        place = f"image '{job.request.image}'"
+        refusal = not_placed(job.program, place, failure, RUN_FAILED) or no_volume(job.directories, place, failure)
+        if refusal is not None:
+            raise refusal from failure
         error = not_started(job.program.words[0], failure)
         if error is None:
             raise

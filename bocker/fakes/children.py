@@ -245,7 +245,10 @@ def mount_all(state: State, namespace: int, spec: ContainerSpec, made: list[str]
         state, place = own_tree(state, namespace, "tmpfs", Entry(FILE, file.mode, content=file.content))
         state = _lay_over(state, namespace, file.target, place, "file", made)
     for path in spec.directories:
-        state = make_directory(state, namespace, path, made)
+        try:
+            state = make_directory(state, namespace, path, made)
+        except Refused as refused:
+            raise Refused(refused.errno, path) from None
     for path in spec.masked_paths:
         state = _mask(state, namespace, path)
     for path in spec.readonly_paths:

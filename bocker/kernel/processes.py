@@ -73,8 +73,8 @@ class Processes(ABC):
 
         Return the mount points and the plan's directories that had to be made in the root file system
         because the image has none, as paths inside it; those above them that had to be made come before them.
-        Raise StepFailed with the step and the errno that the child met; the child is reaped then,
-        and the network of a container is gone or going.
+        Raise StepFailed with the step and the errno that the child met, and the directory as `detail` where
+        that was one of the plan's; the child is reaped then, and the network of a container is gone or going.
         """
 
     @abstractmethod

@@ -142,7 +142,11 @@ class _Targets:
             os.close(parent)
 
     def make_directory(self, path: str) -> None:
-        os.close(self._open_directory(path))
+        """Make a directory; raise OSError with the path as its text, whatever part of it is in the way."""
+        try:
+            os.close(self._open_directory(path))
+        except OSError as error:
+            raise OSError(error.errno, path) from None
 
     def make_read_only(self, path: str) -> None:
         target = self._open(path)

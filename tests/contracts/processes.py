@@ -515,6 +515,24 @@ class ProcessesContract:
         after = lab.tree(root)
         assert (after["data/of/mine"].mode, after["tmp"].mode) == (0o755, before.mode)
 
+    @pytest.mark.parametrize(
+        ("path", "number"), [("/etc/hosts/below/it", errno.ENOTDIR), ("/out", errno.EEXIST), ("/out/new", errno.EEXIST)]
+    )
+    def test_a_directory_that_can_not_be_made_is_named(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab, path: str, number: int
+    ) -> None:
+        """As the plan has it, whatever was in its way; a link that leads nowhere is."""
+        outside = f"{lab.directory}/outside"
+        lab.make_directory(outside)
+        spec = containers.spec(*SLEEPER, directories=("/data", path, "/more"))
+        lab.make_link(f"{settings.store}/{spec.name}/out", outside)
+        process = containers.create(spec)
+        with pytest.raises(StepFailed) as caught:
+            kernel.processes.release(process)
+        failure = caught.value
+        assert (failure.step, failure.errno, failure.detail) == (plan.STEP_MOUNTS, number, path)
+        assert list(lab.tree(outside)) == ["."]
+
     def test_a_member_ends_without_its_container(self, kernel: Kernel, containers: Containers) -> None:
         """Its exit code is its own."""
         first = containers.start(*SLEEPER)

@@ -230,9 +230,17 @@ def test_directories_of_volumes_are_there(bocker, app):
     image = app(volumes=("/var/lib/data", "/proc/self/fd/3/escape"))
     refused = bocker("run", "--rm", image, "/bin/true")
     assert refused.code == 125
-    assert "ELOOP" in refused.err
+    assert refused.err.startswith("Can not make the directory '/proc/self/fd/3/escape' for a volume of image 'img_")
+    assert refused.err.endswith("': it leads through a link that is not followed\n")
     image = app(volumes=("/var/lib/data",))
     assert bocker("run", "--rm", image, "/bin/ls", "/var/lib").out == "data\n"
+
+
+def test_a_volume_below_a_link_to_nowhere_is_refused_on_one_line(bocker, app):
+    image = app(lambda root: (root / "gone").symlink_to("/nowhere"), volumes=("/gone/data",))
+    refused = bocker("run", "--rm", image, "/bin/true")
+    message = f"Can not make the directory '/gone/data' for a volume of image '{image}'"
+    assert (refused.code, refused.err) == (125, f"{message}: it leads through a link to nowhere\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGTERM, signal.SIGRTMIN + 3])

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from bocker.core.errors import (
     InvalidValue,
     NoSuchUser,
+    NoVolumeDirectory,
     NoWorkingDirectory,
-    OperationFailed,
     ProgramNotStarted,
     UsageError,
 )
@@ -18,7 +18,7 @@ from bocker.core.model import ImageContent
 from bocker.engine import program
 from bocker.engine.run import RunRequest
 from bocker.fakes.images import file
-from bocker.fakes.state import DIRECTORY, Entry
+from bocker.fakes.state import DIRECTORY, SYMLINK, Entry
 from tests.unit.engine.bench import Bench, Screen, Seen
 from tests.unit.engine.test_execute import while_live
 
@@ -158,8 +158,25 @@ def test_directories_for_an_images_volumes_are_there() -> None:
     bench.run("true")
     tree = bench.world.tree("/var/bocker/ps_42002")
     assert tree["data"].kind == tree["srv/deep/er"].kind == DIRECTORY
-    with pytest.raises(OperationFailed, match="ENOTDIR"):
-        app(volumes=("/etc/passwd",)).run("true")
+
+
+@pytest.mark.parametrize(
+    ("volume", "reason"),
+    [
+        ("/etc/passwd", "a part of its path is no directory"),
+        ("/gone", "it leads through a link to nowhere"),
+        ("gone/data/", "it leads through a link to nowhere"),
+    ],
+)
+def test_a_volume_for_which_no_directory_can_be_made_is_named_and_nothing_is_left(volume: str, reason: str) -> None:
+    bench = app(volumes=("/data", volume))
+    bench.world.add_files("/var/bocker/img_42002", {"gone": Entry(SYMLINK, target="/nowhere")})
+    before = bench.traces()
+    with pytest.raises(NoVolumeDirectory) as refused:
+        bench.run("true", image="base")
+    path = f"/{volume.strip('/')}"
+    assert refused.value.message == f"Can not make the directory '{path}' for a volume of image 'base': {reason}"
+    assert bench.traces() == before
 
 
 def test_labels_and_stop_signal_are_kept_the_persons_over_the_images() -> None:
