@@ -33,20 +33,18 @@ NOBODY_READS = 141  # what a shell shows for a program that SIGPIPE ended
 
 
 class Call:
-    """One command: its verb, its arguments, the settings, and the kernel, made when it is asked for."""
+    """One command: its arguments, the settings, and the kernel, made when it is asked for."""
 
-    __slots__ = ("_factory", "_kernel", "arguments", "configuration", "environ", "interpreter_mount", "verb")
+    __slots__ = ("_factory", "_kernel", "arguments", "configuration", "environ", "interpreter_mount")
 
     def __init__(
         self,
-        verb: Verb,
         arguments: Arguments,
         configuration: Configuration,
         environ: Mapping[str, str],
         factory: KernelFactory,
         interpreter_mount: str | None = None,
     ) -> None:
-        self.verb = verb
         self.arguments = arguments
         self.configuration = configuration
         self.environ = environ
@@ -133,7 +131,7 @@ def _dispatch(
     interpreter_mount = None if installed else f"{configuration.settings.runtime}/interpreter"
     if factory is None:
         _choose_interpreter(verb, arguments, interpreter_mount)
-    call = Call(verb, arguments, configuration, environ, factory or _linux_kernel, interpreter_mount)
+    call = Call(arguments, configuration, environ, factory or _linux_kernel, interpreter_mount)
     return int(_handler(verb)(call))
 
 

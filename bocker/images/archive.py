@@ -37,7 +37,6 @@ from bocker.registry.manifests import (
 from bocker.registry.names import parse_name
 
 if TYPE_CHECKING:
-    from bocker.images.watch import Watch
     from bocker.kernel import Kernel
     from bocker.kernel.archives import Bounds, Member
     from bocker.registry.config import ImageConfig
@@ -58,7 +57,7 @@ class Packaged:
     tags: tuple[str, ...]
 
 
-def read_archive(kernel: Kernel, path: str, platform: Platform, bounds: Bounds, watch: Watch) -> tuple[Packaged, ...]:
+def read_archive(kernel: Kernel, path: str, platform: Platform, bounds: Bounds) -> tuple[Packaged, ...]:
     """Put an archive's files among the blobs, and return its images; of an index of platforms the fitting one.
 
     Raise BadArchive for what holds no image, BadDocument for one whose documents break their format.

@@ -55,7 +55,7 @@ def load(kernel: Kernel, settings: Settings, request: LoadRequest, watch: Watch)
         store.check_format(kernel, settings)
         store.ensure_format(kernel)
         with tidied(kernel), layers.in_work(kernel):
-            packaged = read_archive(kernel, request.path, request.platform, request.bounds, watch)
+            packaged = read_archive(kernel, request.path, request.platform, request.bounds)
             return tuple(_loaded(kernel, settings, request, one, watch) for one in packaged)
 
 

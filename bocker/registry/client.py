@@ -106,13 +106,10 @@ class Client:
         _compare(f"manifest of {subject}", reference if ":" in reference else _told(answer), found)
         return Fetched(answer.body, answer.get("content-type"), found)
 
-    def has_manifest(self, digest: Digest) -> bool:
-        """Tell whether the repository has a manifest."""
-        return self._has(f"{self.repository}/manifests/{digest}", _ACCEPT)
-
     def has_blob(self, digest: Digest) -> bool:
         """Tell whether the repository has a blob."""
-        return self._has(f"{self.repository}/blobs/{digest}")
+        path = f"{self.repository}/blobs/{digest}"
+        return self.ask("HEAD", path, allowed=_ABSENT).status != HTTPStatus.NOT_FOUND
 
     def blob(self, digest: Digest, size_bytes: int) -> bytes:
         """Return a small blob, such as a configuration, whose digest and size were checked."""
@@ -169,7 +166,7 @@ class Client:
         return patiently(self.ambient, lambda: self._ask_once(request, subject, most_bytes, allowed), self.waiting)
 
     def blob_request(self, digest: Digest) -> Request:
-        """Return the request for a blob's content, without `headers_for`; for `Transfers`."""
+        """Return the request for a blob's content, without what `access.headers` adds; for `Transfers`."""
         return Request("GET", self._address(f"{self.repository}/blobs/{digest}"))
 
     def upload_request(self, location: str, digest: Digest) -> Request:
@@ -187,9 +184,6 @@ class Client:
 
     def _called(self, reference: str) -> str:
         return f"{self.name}{'@' if ':' in reference else ':'}{reference}"
-
-    def _has(self, path: str, headers: Pairs = ()) -> bool:
-        return self.ask("HEAD", path, headers, allowed=_ABSENT).status != HTTPStatus.NOT_FOUND
 
     def _begin(self, query: dict[str, str]) -> str | None:
         path = f"{self.repository}/blobs/uploads/" + (f"?{urlencode(query)}" if query else "")

@@ -28,7 +28,6 @@ from bocker.core.tarstream import BadArchive, TarStream
 from bocker.engine.store import ensure_format
 from bocker.fakes import FakeKernel, World
 from bocker.images.archive import read_archive
-from bocker.images.watch import Unwatched
 from bocker.kernel.archives import Bounds
 from bocker.kernel.errors import KernelError
 from bocker.registry import challenges, config, credentials, endpoints, manifests, names, platforms, refusals
@@ -73,7 +72,7 @@ def fresh() -> FakeKernel:
 def from_archive(data: bytes) -> object:
     kernel = fresh()
     kernel.world.write_file("/in.tar", data)
-    return read_archive(kernel, "/in.tar", LINUX, BOUNDS, Unwatched())
+    return read_archive(kernel, "/in.tar", LINUX, BOUNDS)
 
 
 def unpacked(data: bytes) -> object:
