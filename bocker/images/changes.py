@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bocker.core.errors import InvalidValue
 from bocker.core.signals import parse_signal
+from bocker.registry.config import read_ports
 from bocker.registry.errors import one_line
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from bocker.core.model import ImageContent
 
 SHELL = ("/bin/sh", "-c")
-_PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp|sctp))?", re.IGNORECASE)
 _NAME = re.compile(r"[^\s=\0]+")
 _OLDER = re.compile(r"\s+")
 
@@ -126,12 +126,10 @@ def _overlaid(pairs: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _port(word: str, change: str) -> str:
-    found = _PORT.fullmatch(word)
-    first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
-    if not found or not 0 < first <= last < 65_536:
+    ports = read_ports(word)
+    if ports is None:
         raise _refused(change)
-    numbers = str(first) if first == last else f"{first}-{last}"
-    return f"{numbers}/{(found[3] or 'tcp').lower()}"
+    return str(ports)
 
 
 def _one_word(text: str, change: str) -> str:

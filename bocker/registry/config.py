@@ -114,6 +114,15 @@ def parse_config(data: bytes, bounds: Bounds = DEFAULT_BOUNDS, subject: str = "i
     )
 
 
+def read_ports(word: str) -> ExposedPorts | None:
+    """Read `80`, `53/udp` or `8000-8010/tcp`; None for what is no port."""
+    found = _PORT.fullmatch(word)
+    first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not found or not 0 < first <= last < 65_536:
+        return None
+    return ExposedPorts(first, last, (found[3] or "tcp").lower())
+
+
 def compose_config(
     base: bytes,
     run: dict[str, Any],
@@ -219,8 +228,7 @@ def _exposed_ports(fields: Fields) -> tuple[ExposedPorts, ...]:
 
 
 def _exposed(fields: Fields, word: str) -> ExposedPorts:
-    found = _PORT.fullmatch(word)
-    first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
-    if not found or not 0 < first <= last < 65_536:
+    ports = read_ports(word)
+    if ports is None:
         raise fields.bad("ExposedPorts", f"has '{word}', which is no port")
-    return ExposedPorts(first, last, (found[3] or "tcp").lower())
+    return ports
