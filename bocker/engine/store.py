@@ -174,17 +174,18 @@ def load_layer(kernel: Kernel, chain_id: str) -> LayerRecord:
 
 
 def uuids_in_use(kernel: Kernel) -> frozenset[str]:
-    """Return the UUIDs of everything in the store, and of what its subvolumes are snapshots of."""
-    found = set()
-    for name in kernel.storage.names():
-        try:
-            subvolume = kernel.storage.describe(name)
-        except Missing:
-            continue
-        found.add(subvolume.uuid)
-        if subvolume.parent_uuid is not None and ContainerId.parse(name) is not None:
-            found.add(subvolume.parent_uuid)
-    return frozenset(found)
+    """Return the UUIDs of everything in the store, and of what its containers were made from."""
+    return frozenset(uuid for name in kernel.storage.names() for uuid in uuids_of(kernel, name))
+
+
+def uuids_of(kernel: Kernel, name: str) -> tuple[str, ...]:
+    """Return the UUID of a subvolume, and of what a container was made from; none where nothing has the name."""
+    try:
+        found = kernel.storage.describe(name)
+    except Missing:
+        return ()
+    is_container = ContainerId.parse(name) is not None
+    return (found.uuid, found.parent_uuid) if is_container and found.parent_uuid else (found.uuid,)
 
 
 def contents_in_use(kernel: Kernel) -> tuple[ImageContent, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bocker.core.errors import BockerError, NoSuchObject
-from bocker.core.ids import ContainerId, ImageId
+from bocker.core.ids import ImageId
 from bocker.core.value import Value
 from bocker.engine import layers, store
 from bocker.engine.failures import Doing
@@ -15,6 +15,7 @@ from bocker.images.blobs import blobs_in_use, blobs_to_keep
 from bocker.images.errors import AtWork
 from bocker.images.space import ImageUsage, has_ended, image_usages, written_bytes
 from bocker.kernel.errors import Busy, Missing
+from bocker.registry.transfers import lock_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from bocker.engine.removal import Removal
     from bocker.kernel import Kernel
     from bocker.kernel.blobs import Blob
-
-BLOB_LOCK = "blob_"  # of whoever downloads it: `registry.transfers`
 
 
 class Sought(Value):
@@ -120,21 +119,9 @@ def _sizes(kernel: Kernel, settings: Settings, sought: Sought) -> tuple[dict[str
 
 def _leaving(kernel: Kernel, going: frozenset[str]) -> frozenset[str]:
     """Return the UUIDs that nothing has any more when these containers and images are gone."""
-    kept: set[str] = set()
-    for name in kernel.storage.names():
-        if name not in going:
-            kept.update(_uuids_of(kernel, name))
+    staying = (name for name in kernel.storage.names() if name not in going)
+    kept = frozenset(uuid for name in staying for uuid in store.uuids_of(kernel, name))
     return store.uuids_in_use(kernel) - kept
-
-
-def _uuids_of(kernel: Kernel, name: str) -> tuple[str, ...]:
-    """Return the UUID of a subvolume, and of what a container was made from."""
-    try:
-        found = kernel.storage.describe(name)
-    except Missing:
-        return ()
-    is_container = ContainerId.parse(name) is not None
-    return (found.uuid, found.parent_uuid) if is_container and found.parent_uuid else (found.uuid,)
 
 
 def _layers(kernel: Kernel, leaving: frozenset[str]) -> dict[str, int]:
@@ -167,8 +154,8 @@ def _may_go(kernel: Kernel, usage: ImageUsage, sought: Sought, ended: Iterable[s
         return False
     if not usage.containers:
         return True
-    own = frozenset(_uuids_of(kernel, usage.image))
-    return sum(not own.isdisjoint(_uuids_of(kernel, one)) for one in ended) == usage.containers
+    own = frozenset(store.uuids_of(kernel, usage.image))
+    return sum(not own.isdisjoint(store.uuids_of(kernel, one)) for one in ended) == usage.containers
 
 
 def _blobs(kernel: Kernel, sought: Sought, leaving: frozenset[str] = frozenset()) -> dict[str, int]:
@@ -188,7 +175,7 @@ def _discard_drafts(kernel: Kernel) -> dict[str, int]:
     gone = {}
     for draft in kernel.blobs.drafts():
         try:
-            lock = kernel.records.lock(f"{BLOB_LOCK}{draft.name}", wait=False)
+            lock = kernel.records.lock(lock_of(draft.name), wait=False)
         except Busy:
             continue
         with lock:

@@ -127,6 +127,11 @@ class _Job:
         return self.digest.hexadecimal
 
 
+def lock_of(draft: str) -> str:
+    """Return the name of the lock that whoever downloads a blob holds; `draft` is named by the blob's digits."""
+    return f"blob_{draft}"
+
+
 class Transfers:
     """Downloads and uploads of one repository, at most `at_once` under way and the others waiting."""
 
@@ -253,7 +258,7 @@ class Transfers:
         """Become the only one who writes the draft; tell whether that worked."""
         lock = ExitStack()
         try:
-            lock.enter_context(self._records.lock(f"blob_{job.draft}", wait=False))
+            lock.enter_context(self._records.lock(lock_of(job.draft), wait=False))
         except Busy:
             return False
         job.lock = lock
