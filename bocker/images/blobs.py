@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bocker.core.errors import BockerError
 from bocker.engine import store
 from bocker.images import watch as words
+from bocker.images.contents import digits_of
 from bocker.images.errors import BlobGone
 from bocker.images.events import see_through
 from bocker.images.sources import client_for
@@ -33,7 +34,7 @@ def documents_in_use(kernel: Kernel, without: frozenset[str] = frozenset()) -> f
         if content.uuid in without:
             continue
         found.update(digest for digest in (content.config, content.base, content.manifest) if digest)
-    return frozenset(digest.rpartition(":")[2] for digest in found)
+    return frozenset(map(digits_of, found))
 
 
 def blobs_in_use(kernel: Kernel, without: frozenset[str] = frozenset()) -> frozenset[str]:
@@ -83,7 +84,7 @@ def _fetch(kernel: Kernel, client: Client, blob: Descriptor, watch: Watch) -> No
 
 
 def _layers_of(kernel: Kernel, content: ImageContent) -> tuple[Descriptor, ...]:
-    return _layers(kernel, content.manifest.rpartition(":")[2]) if content.manifest else ()
+    return _layers(kernel, digits_of(content.manifest)) if content.manifest else ()
 
 
 def _layers(kernel: Kernel, digits: str) -> tuple[Descriptor, ...]:

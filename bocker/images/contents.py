@@ -63,9 +63,19 @@ def config_of(kernel: Kernel, content: ImageContent) -> ImageConfig | None:
     """Return an image's configuration, or that of the image that it was made on; None where there is none."""
     digest = content.config or content.base
     try:
-        return parse_config(kernel.blobs.read(digest.rpartition(":")[2])) if digest else None
+        return parse_config(document(kernel, digest)) if digest else None
     except Missing:
         return None
+
+
+def document(kernel: Kernel, digest: str) -> bytes:
+    """Return a document by its digest, as a record has it. Raise Missing."""
+    return kernel.blobs.read(digits_of(digest))
+
+
+def digits_of(digest: str) -> str:
+    """Return what names the blob of a digest that is written as `sha256:…`."""
+    return digest.rpartition(":")[2]
 
 
 def run_fields(content: ImageContent) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from bocker.engine import layers, store
 from bocker.engine.building import Recipe, freeze, frozen_of, replace_held
 from bocker.engine.undo import UndoStack
 from bocker.images import watch as words
-from bocker.images.contents import content_of, known_content, run_fields
+from bocker.images.contents import content_of, document, known_content, run_fields
 from bocker.registry.config import HistoryEntry, compose_config, parse_config
 from bocker.registry.digests import Digest, digest_of
 from bocker.registry.errors import BadDocument
@@ -65,16 +65,16 @@ def seal(kernel: Kernel, settings: Settings, image: ImageId, platform: Platform,
         if content.config is None:
             content = _sealed(kernel, settings, image, content, platform, watch)
         manifest = load_manifest(kernel, content)
-        return Sealed(content, manifest, parse_config(_blob(kernel, str(manifest.config.digest))))
+        return Sealed(content, manifest, parse_config(document(kernel, str(manifest.config.digest))))
 
 
 def load_manifest(kernel: Kernel, content: ImageContent) -> Manifest:
     """Return the manifest of an image that has one, or of its base. Raise Missing, BadDocument."""
     subject = f"manifest {content.manifest}"
-    document = parse_manifest(_blob(kernel, content.manifest or ""), subject=subject)
-    if not isinstance(document, Manifest):
+    manifest = parse_manifest(document(kernel, content.manifest or ""), subject=subject)
+    if not isinstance(manifest, Manifest):
         raise BadDocument(subject, "it is an index")
-    return document
+    return manifest
 
 
 def steps_of(content: ImageContent, has_layer: bool) -> tuple[HistoryEntry, ...]:
@@ -112,7 +112,7 @@ def _sealed(
 
 
 def _configuration(kernel: Kernel, content: ImageContent, platform: Platform, added: Packed | None) -> ImageConfig:
-    base = _blob(kernel, content.base) if content.base else b""
+    base = document(kernel, content.base) if content.base else b""
     diff_id = None if added is None else Digest(added.diff_id)
     steps = steps_of(content, added is not None)
     return parse_config(compose_config(base, run_fields(content), platform, diff_id, steps))
@@ -151,7 +151,3 @@ def _manifest(kernel: Kernel, content: ImageContent, config: bytes, added: Packe
     lower = (attrs.evolve(layer, media_type=oci_layer(layer.compression)) for layer in below)
     top = () if added is None else (Descriptor(oci_layer(GZIP), Digest(added.digest), added.size_bytes),)
     return compose_manifest(Descriptor(OCI_CONFIG, digest_of(config), len(config)), (*lower, *top))
-
-
-def _blob(kernel: Kernel, digest: str) -> bytes:
-    return kernel.blobs.read(digest.rpartition(":")[2])
