@@ -16,7 +16,6 @@ from bocker.core.errors import BockerError
 from bocker.core.reference import parse_tag
 from bocker.images.errors import BadArchive, read_from
 from bocker.images.save import DOCKERS, FULL_NAME, INDEX, LAYOUT, SHORT_NAME
-from bocker.images.sources import DEEPEST_INDEX
 from bocker.kernel.errors import Missing
 from bocker.registry.config import parse_config
 from bocker.registry.digests import Digest, digest_of
@@ -29,7 +28,7 @@ from bocker.registry.manifests import (
     Descriptor,
     Index,
     Manifest,
-    choose,
+    choose_manifest,
     compose_manifest,
     oci_layer,
     parse_manifest,
@@ -140,12 +139,10 @@ class _Reader:
         return Packaged(compose_manifest(own, tuple(layers)), parsed, _tags(fields))
 
     def _manifest(self, entry: Descriptor) -> Manifest:
-        for _ in range(DEEPEST_INDEX):
-            document = parse_manifest(self._blob(entry.digest), entry.media_type, subject=f"manifest {entry.digest}")
-            if isinstance(document, Manifest):
-                return document
-            entry = choose(document, self._platform, subject=f"index {entry.digest}")
-        raise BadDocument(INDEX, f"it leads from index to index more than {DEEPEST_INDEX} times")
+        return choose_manifest(self._entry(entry), self._platform, self._entry, subject=f"index {entry.digest}")
+
+    def _entry(self, entry: Descriptor) -> Manifest | Index:
+        return parse_manifest(self._blob(entry.digest), entry.media_type, subject=f"manifest {entry.digest}")
 
     def _packaged(self, manifest: Manifest, tags: tuple[str, ...]) -> Packaged:
         for layer in manifest.layers:

@@ -12,8 +12,8 @@ from bocker.images.accounts import credentials_for
 from bocker.registry.client import PULL, Client
 from bocker.registry.config import parse_config
 from bocker.registry.endpoints import endpoints
-from bocker.registry.errors import BadDocument, NotInRegistry
-from bocker.registry.manifests import Index, Manifest, choose, parse_manifest
+from bocker.registry.errors import NotInRegistry
+from bocker.registry.manifests import choose_manifest, parse_manifest
 
 if TYPE_CHECKING:
     from bocker.images.accounts import AuthPlaces
@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from bocker.registry.credentials import Credentials
     from bocker.registry.digests import Digest
     from bocker.registry.endpoints import Endpoint, Registries
+    from bocker.registry.manifests import Descriptor, Index, Manifest
     from bocker.registry.names import ImageName
     from bocker.registry.platforms import Platform
-
-DEEPEST_INDEX = 4
 
 
 class Remote(Value):
@@ -85,18 +84,16 @@ def find(kernel: Kernel, name: ImageName, wanted: Platform, remote: Remote, watc
 def _found(kernel: Kernel, client: Client, name: ImageName, wanted: Platform) -> Found:
     fetched = client.manifest(name.reference)
     document = parse_manifest(fetched.data, fetched.content_type, subject=f"manifest of {name.familiar}")
-    manifest = _image(client, document, wanted, name.familiar)
+    manifest = choose_manifest(
+        document, wanted, lambda entry: _entry(client, entry, name.familiar), subject=f"index of {name.familiar}"
+    )
     return Found(client, fetched.digest, manifest, _config(kernel, client, manifest, name.familiar))
 
 
-def _image(client: Client, document: Manifest | Index, wanted: Platform, called: str) -> Manifest:
-    for _ in range(DEEPEST_INDEX):
-        if isinstance(document, Manifest):
-            return document
-        entry = choose(document, wanted, subject=f"index of {called}")
-        fetched = client.manifest(str(entry.digest))
-        document = parse_manifest(fetched.data, fetched.content_type, subject=f"manifest {entry.digest} of {called}")
-    raise BadDocument(f"index of {called}", f"it leads from index to index more than {DEEPEST_INDEX} times")
+def _entry(client: Client, entry: Descriptor, called: str) -> Manifest | Index:
+    """Return what an index names."""
+    fetched = client.manifest(str(entry.digest))
+    return parse_manifest(fetched.data, fetched.content_type, subject=f"manifest {entry.digest} of {called}")
 
 
 def _config(kernel: Kernel, client: Client, manifest: Manifest, called: str) -> ImageConfig:

@@ -7,6 +7,7 @@ Version 2, Schema 2". A value keeps the bytes that it came from, since its diges
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -28,6 +29,7 @@ DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
 CONFIGS = frozenset({OCI_CONFIG, DOCKER_CONFIG})
+DEEPEST_INDEX = 4  # an index may name an index
 ACCEPT = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST))
 
 PLAIN, GZIP, ZSTD = "plain", "gzip", "zstd"
@@ -140,6 +142,20 @@ def choose(index: Index, wanted: Platform, subject: str = "index") -> Descriptor
         return images[0]
     offered = dict.fromkeys(str(entry.platform) for entry in images if entry.platform)
     raise NoSuchPlatform(subject, str(wanted), tuple(offered))
+
+
+def choose_manifest(
+    document: Manifest | Index, wanted: Platform, fetch: Callable[[Descriptor], Manifest | Index], subject: str
+) -> Manifest:
+    """Return the image for a platform that a document is, or leads to; `fetch` reads what an index names.
+
+    Raise what `choose` raises, and BadDocument where it goes from index to index without an end.
+    """
+    for _ in range(DEEPEST_INDEX):
+        if isinstance(document, Manifest):
+            return document
+        document = fetch(choose(document, wanted, subject))
+    raise BadDocument(subject, f"it leads from index to index more than {DEEPEST_INDEX} times")
 
 
 def compose_manifest(

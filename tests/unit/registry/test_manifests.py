@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bocker.registry import manifests
 from bocker.registry.errors import BadDocument, NoSuchPlatform, Unsupported
-from bocker.registry.manifests import Bounds, Descriptor, Index, Manifest, choose, parse_manifest
+from bocker.registry.manifests import Bounds, Descriptor, Index, Manifest, choose, choose_manifest, parse_manifest
 from bocker.registry.platforms import Platform, parse_platform, uniform
 from tests.unit.registry import samples
 from tests.unit.registry.samples import any_bytes, digest, entry, index, manifest, tried, written
@@ -197,6 +197,14 @@ def test_attestations_and_artifacts_are_never_taken() -> None:
     artifact = entry(2, "linux/amd64") | {"mediaType": "application/vnd.oci.artifact.manifest.v1+json"}
     nested = entry(3, "linux/amd64") | {"mediaType": manifests.OCI_INDEX}
     assert choose(parse_index(marked, artifact, nested), Platform("linux", "amd64")).digest == digest(3)
+
+
+@pytest.mark.parametrize(("deep", "leads"), [(0, True), (1, True), (3, True), (4, False), (1000, False)])
+def test_an_index_may_lead_to_an_index_and_not_for_ever(deep: int, leads: bool) -> None:
+    inner = parse_index(entry(1, "linux/amd64") | {"mediaType": manifests.OCI_INDEX})
+    way = iter([inner] * deep + [parse_one(manifest())])
+    found = tried(lambda: choose_manifest(next(way), Platform("linux", "amd64"), lambda _: next(way), "index"))
+    assert found == (parse_one(manifest()) if leads else None)
 
 
 @given(any_bytes(manifest(), MULTI), SENT)
