@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bocker.core import jsontext, lifecycle
 from bocker.core.addresses import AddressPlan, Subnet, parse_subnet
-from bocker.core.errors import BockerError, HostNotReady, NotPrivileged
+from bocker.core.errors import BockerError, Damaged, HostNotReady, NotPrivileged
 from bocker.core.model import SetupRecord, from_data, to_data
 from bocker.core.value import Value
 from bocker.engine import readiness, store
@@ -87,11 +87,16 @@ def undo(kernel: Kernel, settings: Settings, delete_data: bool = False) -> tuple
 
 
 def load_record(kernel: Kernel) -> SetupRecord:
-    """Return what `setup` changed so far."""
+    """Return what `setup` changed so far. Raise BockerError where that can't be read."""
     try:
         return from_data(SetupRecord, jsontext.loads(kernel.state.read(KEY)), "the host's set-up")
     except Missing:
         return SetupRecord()
+    except (ValueError, Damaged) as error:
+        raise BockerError(
+            f"The record of what setup changed is damaged: {error}",
+            f"delete {KEY} in BOCKER_STATE, then use: bocker setup",
+        ) from None
 
 
 class _Setup:

@@ -359,3 +359,16 @@ def test_a_setup_that_fails_anywhere_is_taken_back_whole(gate: type[RefuseCall],
     after = on_the_host(bench)
     assert new_on_the_host(bench, before) == []
     assert not [line for line in before if line not in after]
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"bridge": 5}', b"\xff"])
+@pytest.mark.parametrize("act", [Bench.setup, undo])
+def test_a_record_that_can_not_be_read_is_said(act: Callable[[Bench], object], data: bytes) -> None:
+    bench = bare()
+    bench.setup()
+    bench.kernel.state.write(setup.KEY, data)
+    before = on_the_host(bench)
+    with pytest.raises(BockerError, match="record of what setup changed is damaged") as raised:
+        act(bench)
+    assert "delete host/setup" in str(raised.value.hint)
+    assert on_the_host(bench) == before
