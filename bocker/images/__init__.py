@@ -16,6 +16,6 @@ None of it is imported by `run` and `exec`.
     prune.plan / prune.prune(kernel, settings, Sought(...)) -> Plan / Pruned    what can be given back
     accounts.login / accounts.logout                                            a person's credentials
 
-An image that comes in is `assembly`'s: layer by layer, each kept. One that was made here is `seal`'s, when it is
-first to go out: its layer, its configuration, its manifest.
+An image that comes in is `assembly`'s: layer by layer, each kept; what `pull` and `load` do alike is in `incoming`.
+One that was made here is `seal`'s, when it is first to go out: its layer, its configuration, its manifest.
 """

@@ -15,7 +15,7 @@ from bocker.engine.tags import add_tag
 from bocker.images.archive import read_archive
 from bocker.images.assembly import AllHere, Assembly
 from bocker.images.contents import content_of
-from bocker.images.pull import image_of, only_once, tell_platform, tidied
+from bocker.images.incoming import image_of, only_once, tell_platform, tidied
 from bocker.kernel.archives import Bounds
 from bocker.registry.config import layers_of
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bocker.core.errors import NoSuchImage
@@ -16,22 +15,19 @@ from bocker.images import watch as words
 from bocker.images.assembly import Assembly, Supply, present_below
 from bocker.images.contents import content_of, remember_origin
 from bocker.images.events import WAIT_S, tell
+from bocker.images.incoming import image_of, only_once, tell_platform, tidied
 from bocker.kernel.archives import Bounds
-from bocker.kernel.errors import KernelError
 from bocker.registry.config import layers_of
 from bocker.registry.transfers import Done, Transfers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from contextlib import AbstractContextManager
-
     from bocker.core.ids import ImageId
     from bocker.core.model import ImageContent
     from bocker.core.settings import Settings
     from bocker.images.sources import Found, Remote
     from bocker.images.watch import Watch
     from bocker.kernel import Kernel
-    from bocker.registry.config import ImageConfig, Layer
+    from bocker.registry.config import Layer
     from bocker.registry.manifests import Descriptor
     from bocker.registry.names import ImageName
     from bocker.registry.platforms import Platform
@@ -70,23 +66,6 @@ def pull(kernel: Kernel, settings: Settings, request: PullRequest, watch: Watch)
             found = sources.find(kernel, request.name, request.platform, request.remote, watch)
             tell_platform(found.config.platform, request.platform, watch)
             return _brought(kernel, settings, request, found, watch)
-
-
-def tell_platform(offered: Platform, wanted: Platform, watch: Watch) -> None:
-    """Say that an image, which no index chose, is for other machines. Whoever wants it all the same has it."""
-    if offered not in wanted.accepts():
-        watch.say(f"Warning: the image is for {offered}, not for {wanted}")
-
-
-def only_once(kernel: Kernel, config: ImageConfig) -> AbstractContextManager[None]:
-    """Keep others who want the same image waiting: it is one, of one id."""
-    return kernel.records.lock(f"config_{config.image_id.hexadecimal}")
-
-
-def image_of(kernel: Kernel, config: str) -> ImageId | None:
-    """Return the image that has a configuration (its digest as text), None when none has."""
-    found = (image for image, content in store.image_contents(kernel) if content.config == config)
-    return next(found, None)
 
 
 def _brought(kernel: Kernel, settings: Settings, request: PullRequest, found: Found, watch: Watch) -> Pulled:
@@ -134,19 +113,6 @@ def _made(
         supply = _Downloads(transfers, wanted[there:], watch)
         assembly = Assembly(kernel, settings, wanted, request.bounds, supply, watch)
         return new_image(kernel, Recipe(content, assembly.begin, assembly.fill), tag)
-
-
-@contextmanager
-def tidied(kernel: Kernel) -> Iterator[None]:
-    """Take away, where the block fails, the layers that were unpacked for nothing."""
-    try:
-        yield
-    except BaseException as error:
-        try:
-            layers.collect(kernel)
-        except KernelError as failure:  # left to `cleanup`
-            error.add_note(f"not taken back: {failure}")
-        raise
 
 
 class _Downloads(Supply):
