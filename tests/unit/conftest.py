@@ -23,6 +23,8 @@ COLLECTED = pytest.StashKey[bool]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--crashes", default="some", help="`all`: what comes after a crash, for every crash")
+    parser.addoption("--interleavings", default="some", help="`all` with two switches; or how many by chance")
+    parser.addoption("--interference", default="some", help="`all`: every interference at every call")
 
 
 @pytest.fixture
