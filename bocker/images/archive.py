@@ -15,7 +15,6 @@ from bocker.core import jsontext
 from bocker.core.errors import BockerError
 from bocker.core.reference import parse_tag
 from bocker.images.errors import BadArchive, read_from
-from bocker.images.save import DOCKERS, FULL_NAME, INDEX, LAYOUT, SHORT_NAME
 from bocker.kernel.errors import Missing
 from bocker.registry.config import parse_config
 from bocker.registry.digests import Digest, digest_of
@@ -42,6 +41,8 @@ if TYPE_CHECKING:
     from bocker.registry.documents import Fields
     from bocker.registry.platforms import Platform
 
+LAYOUT, INDEX, DOCKERS = "oci-layout", "index.json", "manifest.json"
+FULL_NAME, SHORT_NAME = "io.containerd.image.name", "org.opencontainers.image.ref.name"
 MOST_IMAGES = 1024
 MOST_LAYERS = 512
 MOST_LINKS = 8

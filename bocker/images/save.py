@@ -10,6 +10,7 @@ import attrs
 from bocker.core.value import Value
 from bocker.engine import layers, resolve, store
 from bocker.engine.failures import Doing
+from bocker.images.archive import DOCKERS, FULL_NAME, INDEX, LAYOUT, SHORT_NAME
 from bocker.images.blobs import fetch_again
 from bocker.images.errors import written_to
 from bocker.images.seal import seal
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from bocker.registry.platforms import Platform
 
     Members = dict[str, str | bytes]
-
-LAYOUT, INDEX, DOCKERS = "oci-layout", "index.json", "manifest.json"
-FULL_NAME, SHORT_NAME = "io.containerd.image.name", "org.opencontainers.image.ref.name"
 
 
 class SaveRequest(Value):
