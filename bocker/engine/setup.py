@@ -86,7 +86,7 @@ def undo(kernel: Kernel, settings: Settings, delete_data: bool = False) -> tuple
         return tuple(_Undo(kernel, settings, delete_data).all())
 
 
-def load_record(kernel: Kernel) -> SetupRecord:
+def load_record(kernel: Kernel, settings: Settings) -> SetupRecord:
     """Return what `setup` changed so far. Raise BockerError where that can't be read."""
     try:
         return from_data(SetupRecord, jsontext.loads(kernel.state.read(KEY)), "the host's set-up")
@@ -95,7 +95,7 @@ def load_record(kernel: Kernel) -> SetupRecord:
     except (ValueError, Damaged) as error:
         raise BockerError(
             f"The record of what setup changed is damaged: {error}",
-            f"delete {KEY} in BOCKER_STATE, then use: bocker setup",
+            f"delete {settings.state}/{KEY}, then use: bocker setup",
         ) from None
 
 
@@ -114,7 +114,7 @@ class _Setup:
             raise NotPrivileged
         readiness.check_kernel(facts)
         readiness.group_layout(self.kernel)
-        self.record = load_record(self.kernel)
+        self.record = load_record(self.kernel, self.settings)
         self.store()
         self.bridge()
         self.forwarding()
@@ -247,7 +247,7 @@ class _Undo:
         self.kernel = kernel
         self.settings = settings
         self.delete_data = delete_data
-        self.record = load_record(kernel)
+        self.record = load_record(kernel, settings)
         self.lines: list[str] = []
 
     def all(self) -> list[str]:

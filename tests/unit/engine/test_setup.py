@@ -370,5 +370,5 @@ def test_a_record_that_can_not_be_read_is_said(act: Callable[[Bench], object], d
     before = on_the_host(bench)
     with pytest.raises(BockerError, match="record of what setup changed is damaged") as raised:
         act(bench)
-    assert "delete host/setup" in str(raised.value.hint)
+    assert f"delete {bench.settings.state}/host/setup" in str(raised.value.hint)
     assert on_the_host(bench) == before
