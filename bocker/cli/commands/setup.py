@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from bocker.cli.output import say_lines
+from bocker.cli.paths import absolute
 from bocker.core.addresses import parse_subnet
 from bocker.core.errors import FAILED, UsageError
 from bocker.core.limits import parse_size
@@ -34,17 +33,11 @@ def options(call: Call) -> SetupOptions:
     """Read what to make. The interpreter of an installed bocker is its own, and protected where it is."""
     size, subnet, storage = call.value("size"), call.value("subnet"), call.value("storage")
     return SetupOptions(
-        storage=None if storage is None else _absolute(storage),
+        storage=None if storage is None else absolute(storage),
         size_bytes=DEFAULT_SIZE_BYTES if size is None else parse_size(size, "--size"),
         subnet=None if subnet is None else parse_subnet(subnet),
         interpreter_mount=call.interpreter_mount,
     )
-
-
-def _absolute(path: str) -> str:
-    if not path:
-        raise UsageError("--storage needs the name of a file")
-    return os.path.join(os.getcwd(), path)
 
 
 def _report(call: Call) -> int:
