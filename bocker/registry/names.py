@@ -12,14 +12,13 @@ import re
 import attrs
 
 from bocker.core.errors import InvalidValue
-from bocker.core.reference import DEFAULT_TAG, looks_like_id
+from bocker.core.reference import DEFAULT_NAMESPACE, DEFAULT_TAG, looks_like_id
 from bocker.kernel.blobs import is_digest
 from bocker.registry.digests import Digest, parse_digest
 from bocker.registry.errors import one_line
 
 DEFAULT_HOST = "docker.io"
 DEFAULT_API_HOST = "registry-1.docker.io"
-DEFAULT_NAMESPACE = "library/"
 LONGEST_NAME = 255
 _ALIASES = {"index.docker.io": DEFAULT_HOST, DEFAULT_API_HOST: DEFAULT_HOST}
 _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
