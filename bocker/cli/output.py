@@ -68,13 +68,20 @@ def on_terminal() -> bool:
 
 def columns(environ: Mapping[str, str]) -> int:
     """Return the width to print in: COLUMNS, or else the terminal's."""
-    given = environ.get("COLUMNS", "")
-    if given.isascii() and given.isdigit() and int(given) > 0:
-        return int(given)
+    asked = asked_columns(environ)
+    if asked is not None:
+        return asked
     try:
         return os.get_terminal_size(STDOUT).columns or 80
     except OSError:
         return 80
+
+
+def asked_columns(environ: Mapping[str, str]) -> int | None:
+    """Return COLUMNS, None where it is no number of columns."""
+    given = environ.get("COLUMNS", "")
+    is_number = given.isascii() and given.isdigit() and len(given) < 10
+    return int(given) or None if is_number else None
 
 
 def two_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

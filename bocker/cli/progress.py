@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from bocker.cli.output import STDERR, decimal_size, write
+from bocker.cli.output import STDERR, asked_columns, decimal_size, write
 from bocker.core.value import Value
 from bocker.core.words import printable
 from bocker.images.watch import (
@@ -180,10 +180,7 @@ def terminal_size(environ: Mapping[str, str]) -> tuple[int, int]:
     except OSError:
         columns, rows = 0, 0
     columns, rows = columns or USUAL_SIZE[0], rows or USUAL_SIZE[1]
-    given = environ.get("COLUMNS", "")
-    if given.isascii() and given.isdigit() and len(given) < 6 and int(given) > 0:
-        columns = min(columns, int(given))
-    return columns, rows
+    return min(columns, asked_columns(environ) or columns), rows
 
 
 def part_line(part: Part, columns: int) -> str:

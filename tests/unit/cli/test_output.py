@@ -81,7 +81,9 @@ def test_scripts_get_the_originals_columns():
     ]
 
 
-@pytest.mark.parametrize(("given", "columns"), [("132", 132), ("0", 80), ("wide", 80), ("", 80), ("²", 80)])
+@pytest.mark.parametrize(
+    ("given", "columns"), [("132", 132), ("0", 80), ("wide", 80), ("", 80), ("²", 80), ("9" * 5000, 80)]
+)
 def test_COLUMNS_is_respected(given, columns, monkeypatch):
     monkeypatch.setattr(os, "get_terminal_size", lambda descriptor: os.terminal_size((80, 24)))
     assert output.columns({"COLUMNS": given}) == columns
