@@ -1,0 +1,86 @@
+"""The command: `python -m tests.mutation`. Ends with 1 when something survived that nobody has read."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.mutation import report
+from tests.mutation.lane import Lane, Result
+from tests.mutation.mutants import Mutant, mutants_of
+from tests.mutation.selection import CACHE, ROOT
+
+ROOMS = ("bocker/engine", "bocker/fakes")
+# A plugin of pytest: its tests start a pytest of their own, where no code is changed.
+LEFT_OUT = frozenset({"bocker/fakes/testing/plugin.py"})
+PYTEST = ["-q", "-p", "no:cacheprovider"]
+RESULTS = CACHE / "results.jsonl"
+
+
+def main() -> int:
+    options = _options()
+    results = report.read(RESULTS)
+    mutants = [mutant for mutant in _mutants(options.paths) if _is_in(mutant.name, options.sample, options.seed)]
+    if options.new:
+        mutants = [mutant for mutant in mutants if mutant.name not in results]
+    if options.survivors:
+        mutants = [mutant for mutant in mutants if report.is_open(results.get(mutant.name))]
+    print(f"{len(mutants)} mutants", flush=True)
+    begun = time.monotonic()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with RESULTS.open("a") as kept:
+
+        def note(mutant: Mutant, result: Result) -> None:
+            kept.write(json.dumps([mutant.name, *result]) + "\n")
+            kept.flush()
+            results[mutant.name] = result
+            if options.verbose:
+                print(f"{time.monotonic() - begun:.1f} {result.outcome} {result.test} {mutant.name}", flush=True)
+
+        code = pytest.main([*PYTEST, *options.tests], plugins=[Lane(mutants, all_paths(), options.seconds, note)])
+    if code:
+        return int(code)
+    print(f"{time.monotonic() - begun:.0f} s")
+    chosen = {mutant.name: mutant for mutant in _mutants(options.paths)}
+    return report.show({name: (chosen[name], results[name]) for name in chosen if name in results})
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
+    parser.add_argument("paths", nargs="*", default=ROOMS, help="modules or directories of them")
+    parser.add_argument("--sample", type=int, default=100, help="of a hundred mutants, how many")
+    parser.add_argument("--seed", default="1", help="another sample")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of tests for one mutant at most")
+    parser.add_argument("--tests", nargs="+", default=["tests/unit"], help="only these tests")
+    parser.add_argument("--survivors", action="store_true", help="only what survived last time, and what is new")
+    parser.add_argument("--new", action="store_true", help="only what was never tried")
+    parser.add_argument("--verbose", action="store_true", help="a line for each")
+    return parser.parse_args()
+
+
+def _mutants(paths: Iterable[str]) -> Iterator[Mutant]:
+    for path in all_paths():
+        if any(Path(path).is_relative_to(given) for given in paths):
+            yield from mutants_of(ROOT / path, ROOT)
+
+
+def all_paths() -> list[str]:
+    """All modules that are mutated, where no path is given."""
+    found = sorted(str(path.relative_to(ROOT)) for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+    return [path for path in found if path not in LEFT_OUT]
+
+
+def _is_in(name: str, of_hundred: int, seed: str) -> bool:
+    """Draw by the mutant itself, so that a sample stays the same where the code does."""
+    return int(hashlib.sha256(f"{seed} {name}".encode()).hexdigest()[:8], 16) % 100 < of_hundred
+
+
+if __name__ == "__main__":
+    sys.exit(main())
