@@ -69,11 +69,9 @@ class LinuxArchives(Archives):
 
 
 def _unpacked(file: int, target: str, bounds: Bounds, tell: Callable[[int], None] | None) -> Unpacked:
-    source = inflate.Source(file)
-    progress = Progress(tell, lambda: source.taken_bytes)
-    source.tick_by(progress)
+    source = inflate.Source(file, tell)
     stream = inflate.stream(source)
-    with _Child(target, bounds, progress) as child:
+    with _Child(target, bounds, source.progress) as child:
         digest = hashlib.sha256()
         size_bytes = 0
         for chunk in stream:
@@ -84,7 +82,7 @@ def _unpacked(file: int, target: str, bounds: Bounds, tell: Callable[[int], None
             if not child.give(chunk):
                 break
         unpacked = Unpacked(digest.hexdigest(), size_bytes, child.finish())
-    progress.finish()
+    source.progress.finish()
     return unpacked
 
 

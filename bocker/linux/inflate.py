@@ -12,13 +12,12 @@ import select
 import zlib
 
 from bocker.linux.errors import ToolError
+from bocker.linux.progress import Progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
-
-    from bocker.linux.progress import Progress
 
 CHUNK_BYTES = 1 << 20
 INPUT_BYTES = 1 << 17
@@ -30,22 +29,18 @@ _UNKNOWN = {b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x04\x22\x4d\x18": "lz4"}
 class Source:
     """What is read once, from its start on: a file, or what comes out of a pipe.
 
-    `taken_bytes` were read so far. While nothing comes, `progress` ticks.
+    `progress` tells how many bytes were read so far, and ticks while nothing comes.
     """
 
-    __slots__ = ("_file", "_poll", "_progress", "_start", "taken_bytes")
+    __slots__ = ("_file", "_poll", "_start", "_taken_bytes", "progress")
 
-    def __init__(self, file: int) -> None:
+    def __init__(self, file: int, tell: Callable[[int], None] | None) -> None:
         self._file = file
-        self._progress: Progress | None = None
         self._poll = select.poll()
         self._poll.register(file, select.POLLIN)
         self._start = b""
-        self.taken_bytes = 0
-
-    def tick_by(self, progress: Progress) -> None:
-        """Let a progress tick that tells of this source."""
-        self._progress = progress
+        self._taken_bytes = 0
+        self.progress = Progress(tell, lambda: self._taken_bytes)
 
     def start(self, count: int) -> bytes:
         """Return the first bytes, fewer when there are no more; they are still to be read."""
@@ -59,11 +54,10 @@ class Source:
         return taken or self._read(most_bytes)
 
     def _read(self, most_bytes: int) -> bytes:
-        if self._progress is not None:
-            while not self._poll.poll(self._progress.interval_ms):
-                self._progress.tick()
+        while not self._poll.poll(self.progress.interval_ms):
+            self.progress.tick()
         taken = os.read(self._file, most_bytes)
-        self.taken_bytes += len(taken)
+        self._taken_bytes += len(taken)
         return taken
 
 

@@ -31,12 +31,10 @@ def spilled(archive: str, directory: str, bounds: Bounds, tell: Callable[[int], 
     file = _STANDARD_INPUT if archive == STANDARD_STREAM else os.open(archive, os.O_RDONLY | os.O_CLOEXEC)
     try:
         _ensure(directory)
-        source = inflate.Source(file)
-        progress = Progress(tell, lambda: source.taken_bytes)
-        source.tick_by(progress)
-        members = tuple(_Spilling(inflate.stream(source), directory, bounds, progress).run())
+        source = inflate.Source(file, tell)
+        members = tuple(_Spilling(inflate.stream(source), directory, bounds, source.progress).run())
         sync_folder(directory)
-        progress.finish()
+        source.progress.finish()
         return members
     finally:
         if file != _STANDARD_INPUT:
