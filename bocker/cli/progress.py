@@ -1,4 +1,4 @@
-"""How a pull, a push or a save gets on: a line for each part, on standard error.
+"""How a pull, a push, a save or a load gets on: a line for each part, on standard error.
 
 On a terminal the lines are drawn again in their place; the cursor always rests below them, so that an error,
 a prompt or Ctrl-C finds a clean line. Elsewhere each thing that is done gets a line of its own.
