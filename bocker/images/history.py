@@ -31,8 +31,9 @@ def history(kernel: Kernel, settings: Settings, reference: str) -> tuple[Step, .
     with Doing(kernel, settings, f"Reading the history of '{reference}'"):
         store.check_format(kernel, settings)
         image = resolve.image(kernel, reference)
-        content = store.image_content(kernel, image)
-        steps = [*_written(kernel, content), *_pending(kernel, str(image), content)]
+        with store.Meant(kernel, settings, image, reference):
+            content = store.image_content(kernel, image)
+            steps = [*_written(kernel, content), *_pending(kernel, str(image), content)]
     newest_first = list(reversed(steps))
     return tuple(step.replace(image=str(image) if number == 0 else None) for number, step in enumerate(newest_first))
 

@@ -69,7 +69,7 @@ def pull(kernel: Kernel, settings: Settings, request: PullRequest, watch: Watch)
 
 
 def _brought(kernel: Kernel, settings: Settings, request: PullRequest, found: Found, watch: Watch) -> Pulled:
-    origin = f"{request.name.host}/{request.name.repository}@{found.digest}"
+    origin = request.name.pinned(found.digest)
     tag = request.name.familiar if request.name.digest is None else None
     kernel.blobs.add(found.config.image_id.hexadecimal, found.config.data)
     kernel.blobs.add(found.manifest.digest.hexadecimal, found.manifest.data)

@@ -66,7 +66,7 @@ def push(kernel: Kernel, settings: Settings, request: PushRequest, watch: Watch)
             _send_blobs(kernel, client, request, sealed, watch)
             manifest = sealed.manifest
             digest = client.put_manifest(request.name.reference, manifest.data, manifest.media_type)
-            remember_origin(kernel, image, f"{request.name.host}/{request.name.repository}@{digest}")
+            remember_origin(kernel, image, request.name.pinned(digest))
         return Pushed(str(digest), len(manifest.data))
 
 

@@ -58,6 +58,10 @@ class ImageName:
         """What stands in the address of the manifest: the digest if there is one, else the tag."""
         return str(self.digest or self.tag)
 
+    def pinned(self, digest: Digest) -> str:
+        """Return the whole name with a digest and no tag: what can't come to mean another image."""
+        return f"{self.host}/{self.repository}@{digest}"
+
     @property
     def _suffix(self) -> str:
         return (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
