@@ -67,10 +67,12 @@ def commit(
         store.check_format(kernel, settings)
         record = resolve.container(kernel, container)
         image, tag = _target(kernel, target)
-        nested = kernel.storage.nested(record.id)
+        meant = store.Meant(kernel, settings, store.id_of(record), container)
+        with meant:
+            nested = kernel.storage.nested(record.id)
         if nested:
             raise NestedSubvolumes(container, tuple(name.partition("/")[2] for name in nested))
-        with layers.in_work(kernel):  # the new image has those that the container was made of
+        with layers.in_work(kernel), meant:  # the new image has the layers that the container was made of
             content = _descended(kernel, record)
             recipe = Recipe(
                 content if changes is None else changes(content),

@@ -220,7 +220,8 @@ def _start(
     kernel.cgroups.limit(spec.group, spec.limits, spec.device_rules)
     remember(kernel, store.CONTAINERS, container)
     root = str(container)
-    undo.act(lambda: kernel.storage.snapshot(str(job.image), root), store.delete_subvolume, kernel, root)
+    with store.Meant(kernel, job.settings, job.image, request.image):
+        undo.act(lambda: kernel.storage.snapshot(str(job.image), root), store.delete_subvolume, kernel, root)
     name = addresses.namespace_of(container)
     undo.act(lambda: kernel.namespaces.link(name, process.identity.pid), kernel.namespaces.remove, name)
     # Two writes: after the first, a crash is never taken for a container that did not run, and goes

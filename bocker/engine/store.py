@@ -13,7 +13,7 @@ store/format      the format of all this
 from __future__ import annotations
 
 from bocker.core import jsontext, lifecycle
-from bocker.core.errors import Damaged, NewerStore
+from bocker.core.errors import Damaged, NewerStore, NoSuchContainer, NoSuchImage
 from bocker.core.ids import ContainerId, ImageId
 from bocker.core.model import (
     STORE_FORMAT,
@@ -29,6 +29,7 @@ from bocker.kernel.errors import Invalid, Missing, NotEmpty
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from types import TracebackType
     from typing import TypeVar
 
     from bocker.core.ids import Id
@@ -48,6 +49,34 @@ COUNTERS = "counters"
 NAMES = "names"
 FORMAT = "store/format"
 NAMES_LOCK = "names"
+
+
+class Meant:
+    """A block that works with the container or image that a word named.
+
+    Where the kernel misses something in there, and that is gone by now, somebody has removed it meanwhile: then
+    the word names nothing any more, and that is what is said.
+    """
+
+    __slots__ = ("identity", "kernel", "reference", "settings")
+
+    def __init__(self, kernel: Kernel, settings: Settings, identity: ContainerId | ImageId, reference: str) -> None:
+        self.kernel = kernel
+        self.settings = settings
+        self.identity = identity
+        self.reference = reference
+
+    def __enter__(self) -> None:
+        """Work with it."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Missing):
+            check_format(self.kernel, self.settings)  # or the whole store is gone
+            if not has_subvolume(self.kernel, str(self.identity)):
+                is_image = isinstance(self.identity, ImageId)
+                raise (NoSuchImage if is_image else NoSuchContainer)(self.reference) from error
 
 
 def container_key(container: object) -> str:
