@@ -143,11 +143,12 @@ def _remove_image(kernel: Kernel, image: ImageId, reference: str) -> None:
 
 
 def _remove_container(kernel: Kernel, container: ContainerId, reference: str, force: bool) -> None:
-    with _lock_of_ended(kernel, container, reference, force):
+    lock, killed = _lock_of_ended(kernel, container, reference, force)
+    with lock:
         try:
             record = store.load_container(kernel, container)
         except Missing:
-            if force:
+            if killed is not None and killed.remove_on_exit:
                 return  # it was to go on its end, and it has ended
             raise NoSuchObject(reference) from None
         if record.state in lifecycle.UNFINISHED:
@@ -156,11 +157,14 @@ def _remove_container(kernel: Kernel, container: ContainerId, reference: str, fo
         destroy(kernel, container, record.name)
 
 
-def _lock_of_ended(kernel: Kernel, container: ContainerId, reference: str, force: bool) -> AbstractContextManager[None]:
-    """Return the container's lock, which its supervisor gives up when it has ended."""
+def _lock_of_ended(
+    kernel: Kernel, container: ContainerId, reference: str, force: bool
+) -> tuple[AbstractContextManager[None], ContainerRecord | None]:
+    """Return the container's lock, which its supervisor gives up when it has ended, and its record as it was killed."""
+    killed = None
     for _ in range(KILL_ROUNDS):
         try:
-            return kernel.records.lock(str(container), wait=False)
+            return kernel.records.lock(str(container), wait=False), killed
         except Busy:
             record = _record(kernel, container)
         if record is not None and record.state in lifecycle.UNFINISHED:
@@ -168,6 +172,7 @@ def _lock_of_ended(kernel: Kernel, container: ContainerId, reference: str, force
                 raise StillRunning(reference)
             if record.process is not None:
                 harmless(kernel.processes.signal, record.process, SIGKILL)
+            killed = record
         kernel.ambient.sleep(KILL_INTERVAL_S)
     raise OperationFailed(f"Removing {container}", "its supervisor does not end")
 
