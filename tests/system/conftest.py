@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Iterator
@@ -17,13 +18,14 @@ _seen: dict[tuple[Path, frozenset[str]], world.World] = {}
 
 _began = time.monotonic()
 SECONDS = "BOCKER_TEST_SECONDS"  # after which the rest is skipped; 0 is never
-WITHOUT_PEERS = "BOCKER_TEST_WITHOUT_PEERS"  # the files that need tools of others which a machine has not
+CLAIMS = "BOCKER_TEST_CLAIMS"  # a directory that sandboxes share which run the same selection side by side
 
 pytest_plugins = ["tests.system.program", "tests.system.shelf"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--crashes", default="some", help="`all`: kill at every call")
+    parser.addoption("--crowd", default="5x8:1", help="people at once, x commands of each, : seed")
     parser.addoption("--programs", type=int, default=200, help="how many random programs both kernels run")
 
 
@@ -32,12 +34,26 @@ def pytest_configure() -> None:
         raise pytest.UsageError("use: python -m tests.system.sandbox -- python -m pytest tests/system")
 
 
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+    """Pass over a file, or a class of it, that the sandbox beside this one has taken; it reports those tests."""
+    directory = os.environ.get(CLAIMS)
+    return True if directory and not _claimed(directory, item.nodeid.rpartition("::")[0]) else None
+
+
+@functools.cache
+def _claimed(directory: str, tests: str) -> bool:
+    """Take tests for this sandbox, unless they are taken."""
+    try:
+        os.close(os.open(os.path.join(directory, tests.replace("/", ":")), os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip, with a word, what the virtual machine's lane has no tools or no time for (`provision/vm/lane.py`)."""
-    if item.path.name in os.environ.get(WITHOUT_PEERS, "").split():
-        pytest.skip("the tools of others are not in this machine")
+    """Skip, with a word, what the virtual machine's lane has no time for (`provision/vm/lane.py`)."""
     seconds = float(os.environ.get(SECONDS, "0"))
-    if seconds and time.monotonic() - _began > seconds:
+    if seconds and (time.monotonic() - _began > seconds or item.get_closest_marker("long")):
         pytest.skip("the time was up")
 
 

@@ -65,7 +65,7 @@ def fresh_network(sandbox_settings: Settings, nothing_left: world.World) -> Iter
     """Take away the links, names and tables that a contract made: it cleans nothing up itself."""
     before = nothing_left
     yield
-    after = world.look(sandbox_settings)
+    after = world.look(sandbox_settings, "namespace name", "link", "firewall rule")
     for name in after["namespace name"] - before["namespace name"]:
         _remove_namespace(f"{sandbox_settings.namespaces}/{name}")
     for link in after["link"] - before["link"]:

@@ -1,8 +1,9 @@
-"""The sandbox's own house-keeping, on directories that stand for control groups."""
+"""The sandbox's own house-keeping, and what the tests see when they look around."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 
 from tests.system import sandbox, world
 
@@ -27,3 +28,34 @@ def test_a_group_that_somebody_lives_in_stays(tmp_path, monkeypatch):
     (tmp_path / f"cpu/bocker-test-{NOBODY}/ps_1/process").touch()
     sandbox.sweep_killed()
     assert os.listdir(tmp_path / f"cpu/bocker-test-{NOBODY}") == ["ps_1"]
+
+
+def test_the_look_around_sees_what_the_tools_see(settings, kernel, tmp_path):
+    """It asks the kernel itself: what it says is what btrfs, losetup and nft list, however much there is."""
+    before = world.look(settings)
+    names = [f"seen-{number}" for number in range(100)]  # more than one answer of the kernel's holds
+    image, mounted = tmp_path / "image", tmp_path / "mounted"
+    mounted.mkdir()
+    for name in (*names, "seen-0/inner"):
+        run("btrfs", "-q", "subvolume", "create", f"{settings.store}/{name}")
+    run("truncate", "--size", "128M", str(image))
+    run("mkfs.btrfs", "--quiet", str(image))
+    run("mount", "-o", "loop", str(image), str(mounted))
+    run("nft", "add", "table", "ip", "looked_at")
+    seen = world.look(settings)
+    listed = run("btrfs", "subvolume", "list", "-a", settings.store).splitlines()
+    loop = run("findmnt", "--noheadings", "--output", "SOURCE", str(mounted)).strip()
+    ruleset = run("nft", "list", "ruleset").splitlines()
+    run("nft", "delete", "table", "ip", "looked_at")
+    run("umount", str(mounted))
+    for name in ("seen-0/inner", *names):
+        kernel.storage.delete(name)
+    assert len(seen["subvolume"]) == len(listed) >= 101
+    assert {entry.split()[0] for entry in seen["subvolume"] - before["subvolume"]} == {*names, "inner"}
+    assert seen["loop device"] - before["loop device"] == {f"{os.path.basename(loop)} {image}"}
+    assert seen["firewall rule"] == frozenset(ruleset)
+    assert "table ip looked_at {" in seen["firewall rule"] - before["firewall rule"]
+
+
+def run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
