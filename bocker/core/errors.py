@@ -6,6 +6,10 @@ ever matches on their text.
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 FAILED = 1
 USAGE = 2
 RUN_FAILED = 125
@@ -201,8 +205,13 @@ class OperationFailed(BockerError):
 
 
 class Damaged(BockerError):
-    """A record in the store that is not what bocker writes."""
+    """A record in the store that is not what bocker writes.
 
-    def __init__(self, subject: str, reason: str) -> None:
-        super().__init__(f"The record of {subject} is damaged: {reason}", "run: bocker cleanup")
+    hint: what to do where `cleanup` can't mend it. others: what a list that met it holds besides.
+    """
+
+    def __init__(self, subject: str, reason: str, hint: str = "run: bocker cleanup") -> None:
+        super().__init__(f"The record of {subject} is damaged: {reason}", hint)
         self.subject = subject
+        self.reason = reason
+        self.others: tuple[Any, ...] = ()

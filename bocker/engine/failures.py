@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from bocker.core.errors import BockerError, HostNotReady, NotPrivileged, OperationFailed
 from bocker.kernel.errors import (
     AlreadyExists,
@@ -45,6 +47,23 @@ _REASONS: tuple[tuple[type[KernelError], str], ...] = (
 )
 
 
+# What has no class of its own, or another meaning in other operations.
+_SHORTAGES = {
+    errno.EAGAIN: "there is no room for another process",
+    errno.ENOMEM: "the machine is out of memory",
+    errno.EMFILE: "too many files are open",
+    errno.ENFILE: "too many files are open on this machine",
+    errno.EIO: "the disk can not be read or written",
+}
+_REMEDIES: tuple[tuple[frozenset[int], str], ...] = (
+    (frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}), "end some programs, and try again"),
+    (frozenset({errno.EIO}), "see: dmesg"),
+    (frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}), "make room, with: bocker rm, bocker prune"),
+    (frozenset({errno.EROFS}), "see: dmesg, then mount it again"),
+)
+_IN_THE_STORE = ("storage.", "records.", "blobs.", "archives.unpack", "host.copy_tree")
+
+
 class Doing:
     """A block whose `KernelError` leaves it as a `BockerError` that says what was being done, and why not.
 
@@ -73,8 +92,15 @@ class Doing:
 
 def operation_failed(doing: str, error: KernelError) -> OperationFailed:
     """Return the error for an operation that should have worked."""
-    hint = "something is left of it; run: bocker cleanup" if getattr(error, "__notes__", None) else None
-    return OperationFailed(doing, reason_of(error), hint)
+    left = "something is left of it; run: bocker cleanup" if getattr(error, "__notes__", None) else None
+    return OperationFailed(doing, reason_of(error), "; ".join(filter(None, (_remedy(error), left))) or None)
+
+
+def _remedy(error: KernelError) -> str | None:
+    """Return what a person can do about it, None where nobody knows."""
+    if isinstance(error, NoSpace | ReadOnly) and not error.operation.startswith(_IN_THE_STORE):
+        return None
+    return next((remedy for numbers, remedy in _REMEDIES if error.errno in numbers), None)
 
 
 def reason_of(error: KernelError) -> str:
@@ -83,6 +109,7 @@ def reason_of(error: KernelError) -> str:
     plain = next((reason for kind, reason in _REASONS if isinstance(error, kind)), None)
     if isinstance(error, StepFailed):
         plain = f"the container could not {error.step}"
+    plain = _SHORTAGES.get(error.errno, plain)
     return f"{plain} ({where})" if plain else where
 
 
@@ -95,7 +122,8 @@ def store_problem(kernel: Kernel, settings: Settings) -> BockerError | None:
     except KernelError:
         return None
     if mount is None:
-        return HostNotReady(f"no {STORE_KIND} file system is mounted at {settings.store}")
+        missing = f"no {STORE_KIND} file system is mounted at {settings.store}"
+        return HostNotReady(missing, "mount it there, or run: bocker setup")
     if mount.kind != STORE_KIND:
         return other_file_system(mount)
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bocker.core import lifecycle
+from bocker.core.errors import Damaged
 from bocker.core.value import Value
 from bocker.engine import resolve, store
 from bocker.engine.failures import Doing
@@ -32,11 +33,21 @@ class ImageSummary(Value):
 
 
 def containers(kernel: Kernel, settings: Settings) -> tuple[ContainerRecord, ...]:
-    """Return every container, running or not, ascending; one whose engine was killed is dead."""
+    """Return every container, running or not, ascending; one whose engine was killed is dead. Raise Damaged, with
+    all `others`."""
     with Doing(kernel, settings, "Listing the containers"):
         store.check_format(kernel, settings)
-        found = (current(kernel, container) for container in store.container_ids(kernel))
-        return tuple(record for record in found if record is not None)
+        found, damaged = [], None
+        for container in store.container_ids(kernel):
+            try:
+                found.append(current(kernel, container))
+            except Damaged as error:
+                damaged = damaged or error
+        records = tuple(record for record in found if record is not None)
+        if damaged is not None:
+            damaged.others = records
+            raise damaged
+        return records
 
 
 def images(kernel: Kernel, settings: Settings) -> tuple[ImageSummary, ...]:

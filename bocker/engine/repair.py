@@ -1,8 +1,8 @@
 """After a crash: the records are compared with the kernel, and what is left is finished or taken away.
 
 Every resource has its container's id in its name, so names are the journal. What a live engine
-works on is known by its lock and left alone; so is whatever has no record and a subvolume of its
-own, as it is not ours.
+works on is known by its lock and left alone; so is whatever has no record and a subvolume that was
+made of nothing that is known here, as it is not ours.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def cleanup(kernel: Kernel, settings: Settings) -> tuple[str, ...]:
         store.check_format(kernel, settings)
         sweep = _Sweep(kernel)
         for container in _containers_seen(kernel):
-            sweep.locked(container, sweep.container, container)
+            if not sweep.locked(container, sweep.container, container):
+                sweep.attempt(sweep.living, container)
         sweep.links()
         for image in _images_seen(kernel):
             sweep.locked(image, sweep.image, image)
@@ -68,8 +69,8 @@ def cleanup(kernel: Kernel, settings: Settings) -> tuple[str, ...]:
         sweep.attempt(sweep.layers)
         sweep.attempt(sweep.tags)
         sweep.attempt(sweep.names)
-        if sweep.failures:
-            raise sweep.failures[0]
+        for failure in (*sweep.failures, *sweep.damaged):
+            raise failure
         return tuple(sweep.lines)
 
 
@@ -78,6 +79,7 @@ def _containers_seen(kernel: Kernel) -> tuple[ContainerId, ...]:
     names = {
         *kernel.records.list(store.CONTAINERS),
         *kernel.records.list(store.LOGS),
+        *kernel.storage.names(),
         *_group_names(kernel),
         *(name.removeprefix("netns_") for name in kernel.namespaces.names() if name.startswith("netns_")),
     }
@@ -85,9 +87,10 @@ def _containers_seen(kernel: Kernel) -> tuple[ContainerId, ...]:
 
 
 def _images_seen(kernel: Kernel) -> tuple[ImageId, ...]:
-    """Return every image's id that a record or something half done has, ascending."""
-    asides = (name[1:].rpartition(".")[0] for name in kernel.storage.names() if name.startswith(".img_"))
-    return store.ids_among({*kernel.records.list(store.IMAGES), *asides}, ImageId)
+    """Return every image's id that a record, a subvolume or something half done has, ascending."""
+    names = kernel.storage.names()
+    asides = (name[1:].rpartition(".")[0] for name in names if name.startswith(".img_"))
+    return store.ids_among({*kernel.records.list(store.IMAGES), *names, *asides}, ImageId)
 
 
 def _frozen_seen(kernel: Kernel) -> tuple[str, ...]:
@@ -126,19 +129,23 @@ def _was_orphaned(kernel: Kernel, name: object) -> bool:
 
 
 class _Sweep:
-    """One go over everything; `lines` is what was done, `failures` what could not be."""
+    """One go over everything; `lines` is what was done, `failures` what could not be, `damaged` what can't be
+    mended yet."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.lines: list[str] = []
         self.failures: list[KernelError] = []
+        self.damaged: list[Damaged] = []
 
-    def locked(self, name: object, step: Callable[..., None], *arguments: object) -> None:
-        """Do a step while holding a lock; leave alone what somebody else holds."""
+    def locked(self, name: object, step: Callable[..., None], *arguments: object) -> bool:
+        """Do a step while holding a lock; leave alone what somebody else holds, and return False."""
         lock = _lock(self.kernel, name)
-        if lock is not None:
-            with lock:
-                self.attempt(step, *arguments)
+        if lock is None:
+            return False
+        with lock:
+            self.attempt(step, *arguments)
+        return True
 
     def attempt(self, step: Callable[..., None], *arguments: object) -> None:
         """Do a step; remember a failure and go on."""
@@ -149,20 +156,12 @@ class _Sweep:
 
     def container(self, container: ContainerId) -> None:
         """Finish or undo one container, or what has only its name."""
-        try:
-            record = store.load_container(self.kernel, container)
-        except Missing:
+        record = self._record(container)
+        if record is None:
             if not store.has_subvolume(self.kernel, str(container)):
                 self._remnants(container)
                 self._removed(self.kernel.records.remove, store.log_key(container), f"the log of {container}")
             return
-        except Damaged:
-            # An empty one is a claim, and power failed before the disk knew of anything that came after it.
-            started_ns = 0 if self.kernel.records.read(store.container_key(container)) else None
-            record = ContainerRecord(str(container), "", "", (), 0, lifecycle.DEAD, started_ns=started_ns)
-            store.save_container(self.kernel, record)
-            if started_ns is not None:
-                self.lines.append(f"Repaired: the record of {container}")
         was_unfinished = record.state in lifecycle.UNFINISHED
         if was_unfinished:
             record = bury(self.kernel, record)
@@ -173,6 +172,56 @@ class _Sweep:
             if was_unfinished:
                 self.lines.append(f"Repaired: {container} is dead")
             self._remnants(container)
+            self._note_name(record)
+
+    def living(self, container: ContainerId) -> None:
+        """Look at a container whose engine is at work: it may have lost its name, or its record."""
+        try:
+            record = store.load_container(self.kernel, container)
+        except Missing:
+            return
+        except Damaged as error:
+            hint = "it still runs, and its record is written again when it ends"
+            self.damaged.append(Damaged(error.subject, error.reason, hint))
+            return
+        if record.process is not None and self.kernel.processes.alive(record.process):  # or it is just being removed
+            self._note_name(record)
+
+    def _record(self, container: ContainerId) -> ContainerRecord | None:
+        """Return a container's record, a new one where it is damaged, or gone and the files are there."""
+        try:
+            return store.load_container(self.kernel, container)
+        except Missing:
+            if not _is_known(self.kernel, str(container), of_parent=True):
+                return None
+        except Damaged:
+            # An empty one is a claim, and power failed before the disk knew of anything that came after it:
+            # unless there are files that somebody wrote.
+            if not self.kernel.records.read(store.container_key(container)) and not self._has_own_files(container):
+                return ContainerRecord(str(container), "", "", (), 0, lifecycle.DEAD)
+        name = next((name for name in self.kernel.records.list(store.NAMES) if self._leads_to(name, container)), None)
+        record = ContainerRecord(str(container), "", "", (), 0, lifecycle.DEAD, name, started_ns=0)
+        store.save_container(self.kernel, record)
+        self.lines.append(f"Repaired: the record of {container}")
+        return record
+
+    def _has_own_files(self, container: ContainerId) -> bool:
+        try:
+            return self.kernel.storage.size_bytes(str(container), since=str(container)) > 0
+        except (Missing, Invalid):
+            return False
+
+    def _leads_to(self, name: str, container: ContainerId) -> bool:
+        return resolve.noted(self.kernel, name) == container
+
+    def _note_name(self, record: ContainerRecord) -> None:
+        """Let a name lead to its container again, if the note of that was lost and nobody has got the name since."""
+        if record.name is None or resolve.is_noted(self.kernel, record.name):
+            return
+        with self.kernel.records.lock(store.NAMES_LOCK):
+            if not resolve.is_noted(self.kernel, record.name):
+                resolve.note_name(self.kernel, record.name, store.id_of(record))
+                self.lines.append(f"Repaired: the name {record.name}")
 
     def _remnants(self, container: ContainerId) -> None:
         name = addresses.namespace_of(container)
@@ -217,12 +266,18 @@ class _Sweep:
         try:
             store.load_tags(self.kernel, image)
         except Missing:
-            return
+            if not _is_known(self.kernel, str(image)):
+                return
+            self._write_tags(image)
         except Damaged:
-            self.kernel.records.write(store.image_key(image), store.encode(ImageTags(str(image))))
-            self.lines.append(f"Repaired: the record of {image}")
+            self._write_tags(image)
         if not store.has_subvolume(self.kernel, str(image)):
             self._removed(self.kernel.records.remove, store.image_key(image), str(image))
+
+    def _write_tags(self, image: ImageId) -> None:
+        """Give an image a record without tags: which it had, nobody knows any more."""
+        self.kernel.records.write(store.image_key(image), store.encode(ImageTags(str(image))), durable=True)
+        self.lines.append(f"Repaired: the record of {image}")
 
     def _aside(self, aside: str) -> None:
         try:
@@ -259,12 +314,23 @@ class _Sweep:
         """Forget names of containers that are gone."""
         for name in self.kernel.records.list(store.NAMES):
             with self.kernel.records.lock(store.NAMES_LOCK):
-                if resolve.named(self.kernel, name) is None:
+                if not resolve.is_noted(self.kernel, name):
                     self._removed(self.kernel.records.remove, store.name_key(name), f"the name {name}")
 
     def _removed(self, step: Callable[[str], None], name: str, shown: str) -> None:
         if harmless(step, name):
             self.lines.append(f"Removed: {shown}")
+
+
+def _is_known(kernel: Kernel, name: str, of_parent: bool = False) -> bool:
+    """Tell whether a subvolume, or the one that it is a snapshot of, is known as an image's: then it is bocker's,
+    though its record is gone."""
+    try:
+        found = kernel.storage.describe(name)
+    except (Missing, Invalid):
+        return False
+    uuid = found.parent_uuid if of_parent else found.uuid
+    return uuid is not None and uuid in kernel.records.list(store.CONTENTS)
 
 
 def _repeated(words: Iterable[str]) -> tuple[str, ...]:

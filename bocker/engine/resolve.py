@@ -193,7 +193,7 @@ def _record_named(kernel: Kernel, name: str) -> ContainerRecord | None:
     A record of its own says which it is, so that no other has to be read; what counts is the
     container's record, as the other may be left from a container that is gone.
     """
-    found = _noted(kernel, name)
+    found = noted(kernel, name)
     try:
         record = None if found is None else store.load_container(kernel, found)
     except (Missing, Damaged):
@@ -206,14 +206,26 @@ def note_name(kernel: Kernel, name: str, container: ContainerId) -> None:
     kernel.records.write(store.name_key(name), f"{container}\n".encode())
 
 
+def is_noted(kernel: Kernel, name: str) -> bool:
+    """Tell whether a name leads to a container that has it, or whose record can't be read."""
+    found = noted(kernel, name)
+    try:
+        return found is not None and store.load_container(kernel, found).name == name
+    except Missing:
+        return False
+    except Damaged:
+        return True
+
+
 def give_up_name(kernel: Kernel, name: str, container: ContainerId) -> None:
     """Forget that a container has a name, unless another has taken it since."""
     with kernel.records.lock(store.NAMES_LOCK):
-        if _noted(kernel, name) == container:
+        if noted(kernel, name) == container:
             kernel.records.remove(store.name_key(name))
 
 
-def _noted(kernel: Kernel, name: str) -> ContainerId | None:
+def noted(kernel: Kernel, name: str) -> ContainerId | None:
+    """Return the container to which a name leads, whether it is there or not."""
     try:
         noted = kernel.records.read(store.name_key(parse_name(name)))
     except (Missing, InvalidValue):  # a word that can't be a name makes no path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bocker.cli.lists import chosen_format, show
 from bocker.cli.output import docker_time, duration, quoted, status
+from bocker.core.errors import Damaged
 from bocker.core.words import printable, shown
 from bocker.engine.listing import containers
 
@@ -11,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from bocker.cli.layouts import Layout
     from bocker.cli.main import Call
     from bocker.core.model import ContainerRecord
 
@@ -18,7 +20,15 @@ if TYPE_CHECKING:
 def main(call: Call) -> int:
     """Print every container."""
     form = chosen_format(call)
-    found = containers(call.kernel, call.configuration.settings)
+    try:
+        found = containers(call.kernel, call.configuration.settings)
+    except Damaged as error:
+        _show(call, form, error.others)
+        raise
+    return _show(call, form, found)
+
+
+def _show(call: Call, form: str | Layout | None, found: tuple[ContainerRecord, ...]) -> int:
     view = ContainerView(call.kernel.ambient.now_ns(), whole=call.has("no-trunc"))
     script = [("CONTAINER_ID", "COMMAND"), *((container.id, shown(container.command)) for container in found)]
     return show(call, form, found, view, script)
