@@ -178,7 +178,7 @@ def test_a_buffered_write_hides_the_refusal_until_it_is_closed(group: str) -> No
 def test_memory_and_swap_may_not_be_below_memory(group: str) -> None:
     """EINVAL when the sum is written first."""
     if not os.path.exists(f"{group}/memory.memsw.limit_in_bytes"):
-        pytest.skip("no accounting of swap here")
+        pytest.skip("a file of version 1 of control groups, where swap is counted")
     fd = os.open(f"{group}/memory.memsw.limit_in_bytes", os.O_WRONLY)
     with pytest.raises(OSError) as refused:
         os.write(fd, b"20000000")

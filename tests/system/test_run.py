@@ -12,7 +12,6 @@ import time
 import pytest
 
 from tests.system import groups
-from tests.system.patience import SLOWNESS
 from tests.system.waiting import wait_until
 
 
@@ -242,7 +241,7 @@ def test_twenty_at_once_are_all_distinct(bocker, image):
     assert len(set(results)) == 20, results
 
 
-@pytest.mark.skipif(SLOWNESS > 1, reason="three hundred containers take too long without virtualisation by hardware")
+@pytest.mark.long
 def test_three_hundred_in_a_row(bocker, image):
     """Ids wrap round the pool of 253, and names that the kernel still holds are not stumbled over."""
     for number in range(300):
