@@ -166,3 +166,16 @@ def test_standard_input_is_passed_on_where_it_is_asked_for() -> None:
     bench.world.standard_input = b"typed\n"
     _, answers = while_live(lambda other: other.execute("live", "cat", standard_input=True), bench)
     assert [answer.out for answer in answers if isinstance(answer, Seen)] == [b"typed\n"]
+
+
+def test_a_program_that_writes_to_nobody_is_ended_by_its_broken_pipe() -> None:
+    bench = ready()
+    other = bench.in_another_terminal()
+    codes: list[int] = []
+
+    def execute(data: bytes) -> None:
+        words = ("probe", "echo", "a", ",", "sleep", "1", ",", "echo", "b", ",", "exit", "0")
+        codes.append(other.execute("web", *words, screen=Screen(closed=(1,))).code)
+
+    bench.run("probe", "echo", "up", ",", "sleep", "9", name="web", screen=Screen(execute))
+    assert codes == [128 + 13]

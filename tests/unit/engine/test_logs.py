@@ -130,3 +130,41 @@ def test_S12_nothing_of_the_guests_is_opened_to_list() -> None:
     asked = {entry.call.operation for entry in bench.world.journal[start:]}
     assert "host.read" not in asked
     assert asked <= {"records.read", "records.list", "storage.names", "storage.describe"}
+
+
+def test_a_time_stands_before_each_line_of_both_streams_and_not_within_one() -> None:
+    bench = with_log()
+    bench.kernel.records.write("logs/ps_42002", loglines.encode(1_000_000_000, 2, b"a part"))
+    bench.kernel.records.append("logs/ps_42002", loglines.encode(2_000_000_000, 1, b"between\n"))
+    bench.kernel.records.append("logs/ps_42002", loglines.encode(3_000_000_000, 2, b", the rest\nmore\n"))
+    seen = bench.logs("web", timestamps=True)
+    assert seen.out == b"1970-01-01T00:00:02.000000000Z between\n"
+    assert seen.err == (b"1970-01-01T00:00:01.000000000Z a part, the rest\n1970-01-01T00:00:03.000000000Z more\n")
+
+
+def test_following_does_not_wait_any_more_once_the_container_has_ended() -> None:
+    bench = ready()
+    other = bench.in_another_terminal()
+    looks: list[str] = []
+
+    def follow(data: bytes) -> None:
+        start = len(bench.world.journal)
+        other.logs("web", follow=True, screen=Screen(lambda text: bench.world.kill_program(bench.kernel)))
+        looks.extend(entry.call.operation for entry in bench.world.journal[start:])
+
+    with pytest.raises(Crashed):
+        bench.run("probe", "echo", "one", ",", "sleep", "9", name="web", screen=Screen(follow))
+    assert "ambient.sleep" not in looks
+
+
+def test_following_a_container_that_is_removed_ends() -> None:
+    bench = ready()
+    other = bench.in_another_terminal()
+    reader = Screen()
+
+    def follow(data: bytes) -> None:
+        bench.world.schedule(0.3, lambda: bench.kernel.records.remove("containers/ps_42002"))
+        other.logs("web", follow=True, screen=reader)
+
+    bench.run("probe", "echo", "one", ",", "sleep", "9", name="web", screen=Screen(follow))
+    assert reader.streams[1] == b"one\n"

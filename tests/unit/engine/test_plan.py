@@ -197,3 +197,56 @@ def test_S20_exec_has_the_rights_and_the_group_of_the_first_program() -> None:
     further = plan.exec_spec(PS, Program(("/bin/true",)), V1, False)
     assert further.group == spec().group
     assert further.process == spec().process
+
+
+def test_low_ports_and_ping_are_for_every_user_as_with_docker() -> None:
+    assert dict(spec().sysctls) == {
+        "net.ipv4.ip_unprivileged_port_start": "0",
+        "net.ipv4.ping_group_range": "0 2147483647",
+    }
+
+
+def test_etc_hosts_has_dockers_names() -> None:
+    (hosts,) = [file.content.decode() for file in spec().files if file.target == "/etc/hosts"]
+    assert [line.split() for line in hosts.splitlines()] == [
+        ["127.0.0.1", "localhost"],
+        ["::1", "localhost", "ip6-localhost", "ip6-loopback"],
+        ["fe00::0", "ip6-localnet"],
+        ["ff00::0", "ip6-mcastprefix"],
+        ["ff02::1", "ip6-allnodes"],
+        ["ff02::2", "ip6-allrouters"],
+        ["10.0.0.45", "ps-42045"],
+    ]
+
+
+@pytest.mark.parametrize("keyword", ["search a b", "domain a", "options edns0", "sortlist 10.0.0.0"])
+def test_what_else_says_how_to_resolve_names_stays(keyword: str) -> None:
+    text = f"lookup file bind\n{keyword}\nnameserver\t192.0.2.1\n"
+    assert plan.resolver_settings(text.encode()).decode().splitlines() == [keyword, "nameserver\t192.0.2.1"]
+
+
+@pytest.mark.parametrize("server", ["127.0.0.1", "127.0.1.1", "::1", "::1%lo", "0.0.0.0", ""])
+def test_a_name_server_on_the_host_itself_is_none_for_a_container(server: str) -> None:
+    assert plan.resolver_settings(f"nameserver {server}\n".encode()) == b"nameserver 8.8.8.8\n"
+
+
+@pytest.mark.parametrize("server", ["192.0.2.1", "2001:db8::1", "fe80::1%eth0", "12.7.0.1"])
+def test_any_other_name_server_is_one(server: str) -> None:
+    assert plan.resolver_settings(f"nameserver {server}\n".encode()) == f"nameserver {server}\n".encode()
+
+
+def test_a_tmpfs_holds_the_hierarchies_and_is_closed_when_they_are_in_it() -> None:
+    tmpfs = mount_at("/sys/fs/cgroup", V1)
+    assert (tmpfs.kind, tmpfs.data) == ("tmpfs", "mode=755,size=64k")
+    assert spec(V1).readonly_paths == (*spec(V2).readonly_paths, "/sys/fs/cgroup")
+    assert "/sys/fs/cgroup" not in spec(V2).readonly_paths
+
+
+def test_a_hierarchy_that_can_not_be_seen_is_left_out_and_the_tree_of_version_2_is_not() -> None:
+    assert {mount.optional for mount in spec(V1).mounts if mount.kind == "cgroup"} == {True}
+    assert not mount_at("/sys/fs/cgroup", V2).optional
+
+
+def test_the_heat_of_each_processor_is_masked_and_of_no_other() -> None:
+    masked = [path for path in spec().masked_paths if "thermal" in path]
+    assert masked == [f"/sys/devices/system/cpu/cpu{number}/thermal_throttle" for number in (0, 1)]

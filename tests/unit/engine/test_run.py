@@ -442,3 +442,11 @@ def test_a_name_left_by_a_crash_is_free_and_cleanup_forgets_it() -> None:
     kernel.records.write("names/gone", b"ps_42077\n")
     assert bench.cleanup() == ("Removed: the name gone",)
     assert kernel.records.list("names") == ("web",)
+
+
+def test_a_child_that_ate_too_much_is_in_the_record_and_the_program_ended_as_it_likes() -> None:
+    bench = ready()
+    words = ("probe", "fork", "eat", "30000000", "|", "sleep", "1", ",", "exit", "3")
+    seen = bench.run(*words, limits=Limits(memory_bytes=20_000_000))
+    assert (seen.code, seen.notices) == (3, ())
+    assert bench.records()[0].oom_killed
