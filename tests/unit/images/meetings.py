@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from functools import cache
 from itertools import chain, permutations
 
 import attrs
 
 from bocker.core.errors import BockerError, OperationFailed
-from bocker.core.model import ContainerRecord
+from bocker.core.model import ContainerRecord, ImageTags
 from bocker.core.spec import ContainerSpec
 from bocker.engine import listing, removal, stop, store
 from bocker.engine.listing import ImageSummary
@@ -32,7 +31,7 @@ from bocker.images.space import usages
 from bocker.registry.credentials import Credentials
 from bocker.registry.endpoints import Registries
 from tests.unit.crashes import HOST_FILES
-from tests.unit.engine.test_sweep import holdings, ids_of
+from tests.unit.engine.test_sweep import crash, holdings, ids_of
 from tests.unit.images.bench import HOME, HOST, LINUX, ImageBench
 from tests.unit.images.soundness import Ancestry, complaints, leftovers
 from tests.unit.images.test_crashes import everything
@@ -74,6 +73,11 @@ def ran(bench: ImageBench, image: str, **options: object) -> None:
     assert bench.run("probe", "echo", "hi", image=image, **options).out == b"hi\n"
 
 
+def up(bench: ImageBench) -> object:
+    """Run a container that ends when it is told to, or after a second."""
+    return bench.run("probe", "trap", "15", "0", ",", "echo", "up", ",", "sleep", "1", name="up")
+
+
 COMMANDS: dict[str, Act] = {
     "setup": lambda bench: bench.setup(),
     "init": lambda bench: bench.add_image(tag="made"),
@@ -89,6 +93,7 @@ COMMANDS: dict[str, Act] = {
     "ps": lambda bench: listing.containers(bench.kernel, bench.settings),
     "images": lambda bench: listing.images(bench.kernel, bench.settings),
     "inspect": lambda bench: inspected(bench, "web", "old"),
+    "inspect up": lambda bench: inspected(bench, "up"),
     "history": lambda bench: history(bench.kernel, bench.settings, "old"),
     "df": lambda bench: usages(bench.kernel, bench.settings),
     "commit": lambda bench: bench.commit("web", "new"),
@@ -111,8 +116,9 @@ COMMANDS: dict[str, Act] = {
     "logout": lambda bench: logout(bench.kernel, HOME, HOST),
 }
 NAMES = list(COMMANDS)
-LIVE = frozenset({"exec", "stop", "logs -f", "rm -f"})  # they need the container `up`
+LIVE = frozenset({"exec", "stop", "logs -f", "rm -f", "inspect up"})  # they need the container `up`
 SEVERAL = frozenset({"prune", "prune all", "cleanup", "load"})
+ABOUT_UP = ("exec", "stop", "logs -f", "rm -f", "ps", "inspect up", "run --name", "cleanup", "prune all", "df")
 Names = tuple[str, ...]
 
 
@@ -161,11 +167,14 @@ class Meeting:
 
 
 class Stage:
-    """One machine, again and again from its beginning."""
+    """One machine, again and again from its beginning. orphan: the engine of the container `up` was killed."""
 
-    def __init__(self) -> None:
+    def __init__(self, orphan: bool = False) -> None:
+        self.orphan = orphan
         self.bench = everything()
         self.bench.cleanup()
+        if orphan:
+            crash(self.bench, up, "processes.next_event")
         self.bench.world.settle()
         self.bench.world.sync()
         self.start = self.bench.world.state
@@ -186,24 +195,25 @@ class Stage:
 
     def meet(self, names: Names, schedule: Schedule) -> Meeting:
         """Let commands meet by a schedule. Raise Deadlock."""
-        together, programs = self._together(names, schedule, needs_up(names))
+        together, programs = self._together(names, schedule, self.needs_up(names))
         together.play()
         return self._met(together, programs)
 
-    def _together(self, names: Names, schedule: Schedule, up: bool) -> tuple[Interleaving, tuple[Program, ...]]:
+    def _together(self, names: Names, schedule: Schedule, live: bool) -> tuple[Interleaving, tuple[Program, ...]]:
         self.again()
-        together = Interleaving(self.bench.world, (((len(names), ALL),) if up else ()) + schedule)
+        together = Interleaving(self.bench.world, (((len(names), ALL),) if live else ()) + schedule)
         programs = tuple(self._add(together, COMMANDS[name]) for name in names)
-        if up:
-            self._add(together, self._up)
+        if live:
+            self._add(together, up)
         return together, programs
 
     def _add(self, together: Interleaving, act: Act) -> Program:
         bench = self.bench.in_another_terminal()
         return together.add(bench.kernel, lambda: act(bench))
 
-    def _up(self, bench: ImageBench) -> None:
-        bench.run("probe", "trap", "15", "0", ",", "echo", "up", ",", "sleep", "1", name="up")
+    def needs_up(self, names: Names) -> bool:
+        """Tell whether a container has to run in another terminal."""
+        return not self.orphan and bool(LIVE & {*names})
 
     def _met(self, together: Interleaving, programs: tuple[Program, ...]) -> Meeting:
         last = self.bench.world.state
@@ -225,9 +235,8 @@ class Stage:
 
     def _serial(self, names: Names, order: Names) -> Iterator[Ending]:
         """Let some of the commands run one after the other; give the end, and that after `cleanup`."""
-        together, programs = self._together(
-            order, tuple((one, TO_ITS_END) for one in range(len(order))), needs_up(names)
-        )
+        serial = tuple((one, TO_ITS_END) for one in range(len(order)))
+        together, programs = self._together(order, serial, self.needs_up(names))
         together.play()
         met = self._met(together, programs)
         succeeded = [name for name, went in zip(order, met.succeeded, strict=True) if went]
@@ -267,14 +276,9 @@ class Stage:
         bench = self.bench.in_another_terminal()
         found = complaints(bench, Ancestry(self.ancestry), downloads="prune all" not in names)
         lines = [line for line in bench.cleanup() if not layers_too or not line.startswith("Removed: layer_")]
-        found += [f"cleanup found: {line}" for line in lines]
+        found += [f"cleanup found: {line}" for line in lines if not self.orphan]
         found += [f"cleanup left: {line}" for line in leftovers(bench)]
         return found + [f"cleanup found later: {line}" for line in bench.cleanup()]
-
-
-def needs_up(names: Names) -> bool:
-    """Tell whether a container has to run meanwhile."""
-    return bool(LIVE & {*names})
 
 
 def _taken(words: list[str], word: str) -> bool:
@@ -333,15 +337,8 @@ Records = dict[str, dict[str, bytes]]
 def _was(row: ContainerRecord | ImageSummary, machines: list[Records]) -> bool:
     if isinstance(row, ContainerRecord):
         return any(one["containers"].get(row.id) == store.encode(row) for one in machines)
-    tags = b'"tags":' in machines[0]["images"].get(row.id, b"")
-    return any(_tags(one["images"].get(row.id)) == row.tags for one in machines) or tags
-
-
-@cache
-def _tags(data: bytes | None) -> tuple[str, ...] | None:
-    from bocker.core import jsontext
-
-    return None if data is None else tuple(jsontext.loads(data)["tags"])  # type: ignore[index,call-overload,arg-type]
+    tags = store.encode(ImageTags(row.id, row.tags))
+    return any(one["images"].get(row.id) == tags for one in machines)
 
 
 def records(state: State) -> Records:
