@@ -3,6 +3,7 @@
 #
 # libvirtd, its bridge, its rules and the machines that it starts live in namespaces that end with the
 # command, whatever way that ends; the network of the VM has no way out. STATE is an empty directory.
+# BOCKER_EMULATOR is the qemu that qemu.sh made, where nothing but emulation serves.
 
 set -eu
 state=$1
@@ -18,6 +19,12 @@ for place in etc/libvirt var/lib/libvirt var/cache/libvirt var/log/libvirt; do
     mkdir -p "$state/$place" "/$place"
     mount --bind "$state/$place" "/$place"
 done
+if [ -n "${BOCKER_EMULATOR:-}" ]; then # in the host's place, with its modules: it would abort on those of another build
+    modules=/usr/lib/x86_64-linux-gnu/qemu
+    mount --bind "$(dirname "$BOCKER_EMULATOR")/root$modules" "$modules"
+    mount --bind "$BOCKER_EMULATOR" /usr/bin/qemu-system-x86_64
+    [ ! -e /usr/bin/qemu-system-i386 ] || mount --bind /dev/null /usr/bin/qemu-system-i386
+fi
 cat >/etc/libvirt/qemu.conf <<END
 user = "root"
 group = "root"

@@ -4,12 +4,15 @@
     tox run -e vagrant                            the box's own kernel, for as long as SECONDS allow
     tox run -e vagrant -- --kernel trixie         the kernel of another Debian: bullseye, trixie, sid, ...
     tox run -e vagrant -- --seconds 0             without a limit
+    tox run -e vagrant -- --prepare               only make what is made once
     tox run -e vagrant -- --table                 and write the counts into docs/virtual-machine.md
 
-Makes the box (`box.sh`, cached), what has to be made outside (`made.sh`), and brings the machine up with
-vagrant and libvirt in namespaces of its own (`host.sh`). The most telling tests come first; those for
-which there was no time are counted as left out. Results lie in .cache/vm/KERNEL as JUnit XML. The exit
-code is 0 only when no test failed.
+Makes the box (`box.sh`, cached), an emulator where one is needed (`qemu.sh`, cached), what has to be made
+outside (`made.sh`), and brings the machine up with vagrant and libvirt in namespaces of its own
+(`host.sh`). The most telling tests come first, the others in an order that the commit decides; those for
+which there was no time are counted as left out. Results lie in .cache/vm/KERNEL as JUnit XML.
+
+The exit code is 0 when no test failed, 4 when the lane is not possible on this machine, else 1.
 """
 
 from __future__ import annotations
@@ -39,14 +42,19 @@ PACKAGES = (
     "vagrant vagrant-libvirt libvirt-daemon-system libvirt-clients dnsmasq-base qemu-utils qemu-system-x86 "
     "extlinux fdisk e2fsprogs mmdebstrap iptables iproute2 rsync openssh-client zstd"
 ).split()
+NOT_POSSIBLE = 4
+ROOM_BYTES = 4 << 30
+MEMORY_BYTES = 5 << 30  # the machine has 4 GiB
 SECONDS = 1200
-RESERVE_SECONDS = 150  # to finish the test that runs, skip the others, and destroy the machine
+RESERVE_SECONDS = 100  # to finish the test that runs, skip the others, and destroy the machine
 SLOWNESS = 10  # of qemu's emulation, on a machine with other work
-CONTRACTS = (
-    "Cgroups Processes Namespaces Host Firewall Network Storage Records Ambient Accounts Archives Blobs Http".split()
-)
-FIRST = "linux_cgroups run exec isolation removal kernel_facts setup masquerade linux_host bash_bugs".split()
-WITHOUT_PEERS = "test_images_out.py test_real_images.py".split()
+FIRST = [  # what is different beside systemd and in version 2 of control groups
+    *(f"tests/system/test_{name}.py" for name in "linux_cgroups run exec isolation removal setup".split()),
+    *(f"tests/system/test_contracts.py::Test{name}" for name in "Cgroups Processes Namespaces Firewall".split()),
+    *(f"tests/system/test_{name}.py" for name in "kernel_facts masquerade linux_host bash_bugs".split()),
+]
+CONTRACTS = "tests/system/test_contracts.py"
+SANDBOXES = 2  # at a time, as many as the machine has processors
 LEFT_OUT = "the time was up"
 
 
@@ -54,12 +62,41 @@ def main() -> int:
     """Run the lane; return the exit code."""
     options = read_options()
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # and take everything away
-    if os.geteuid() != 0:
-        print("lane: it needs root", file=sys.stderr)
-        return 4
     if options.inside:
         return inside(Path(options.inside), options)
-    return outside(options)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    reason = why_not() or prepare(options.kernel)
+    if reason:
+        print(f"lane: not possible here: {reason}", file=sys.stderr)
+        return NOT_POSSIBLE
+    tell(started, "the box, the emulator, the packages are there")
+    return 0 if options.prepare else outside(options)
+
+
+def why_not() -> str:
+    """Return what this machine lacks, or nothing."""
+    memory = re.search(r"^MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    if os.geteuid() != 0:
+        return "it needs root"
+    if subprocess.call(["unshare", "--net", "--mount", "--pid", "--fork", "true"], stderr=subprocess.DEVNULL):
+        return "this root may not make namespaces"
+    if shutil.disk_usage(CACHE).free < ROOM_BYTES:
+        return f"there are less than {ROOM_BYTES >> 30} GiB of room in {CACHE}"
+    if memory and int(memory[1]) << 10 < MEMORY_BYTES:
+        return f"there are less than {MEMORY_BYTES >> 30} GiB of memory to be had"
+    return ""
+
+
+def prepare(kernel: str) -> str:
+    """Make what is made once; return why that can't be done, or nothing. Who calls has seen the rest."""
+    steps = [[str(ROOT / "provision/packages.sh"), *PACKAGES], [str(HERE / "box.sh"), kernel]]
+    if not has_virtualisation():
+        steps.append([str(HERE / "qemu.sh")])
+    for step in steps:
+        if subprocess.call(step, stdin=subprocess.DEVNULL):
+            return f"{Path(step[0]).name} has failed"
+    return ""
 
 
 def read_options() -> argparse.Namespace:
@@ -68,6 +105,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--kernel", default="bookworm", help="the Debian suite that the kernel is of")
     parser.add_argument("--seconds", type=int, default=SECONDS, help=f"for the tests; 0 is without limit ({SECONDS})")
     parser.add_argument("--limit", type=int, default=0, help="seconds for the whole lane: tests get what is left of it")
+    parser.add_argument("--prepare", action="store_true", help="only make what is made once: packages, box, emulator")
     parser.add_argument("--table", action="store_true", help=f"write the counts into {TABLE.name}")
     parser.add_argument("--inside", metavar="DIR", help=argparse.SUPPRESS)
     parser.add_argument("tests", nargs="*", help="as pytest takes them, in place of all system tests")
@@ -75,11 +113,10 @@ def read_options() -> argparse.Namespace:
 
 
 def outside(options: argparse.Namespace) -> int:
-    """Make what is needed, then go on beside a libvirtd of our own."""
+    """Make what this working tree needs, then go on beside a libvirtd of our own."""
     started = time.monotonic()
-    subprocess.run([ROOT / "provision/packages.sh", *PACKAGES], check=True)
     box = answer(HERE / "box.sh", options.kernel)
-    tell(started, f"the box is there: {box}")
+    emulator = {} if has_virtualisation() else {"BOCKER_EMULATOR": answer(HERE / "qemu.sh")}
     with tempfile.TemporaryDirectory(prefix="vm-", dir=CACHE) as name:
         work = Path(name)
         make(work / "made")
@@ -87,7 +124,8 @@ def outside(options: argparse.Namespace) -> int:
         (work / "box").symlink_to(box)
         (work / "state").mkdir()
         command = ["nice", str(HERE / "host.sh"), f"{work}/state", sys.executable, __file__, "--inside", name]
-        code = subprocess.call([*command, *sys.argv[1:]], env={**os.environ, "BOCKER_LANE_STARTED": str(started)})
+        environment = {**os.environ, **emulator, "BOCKER_LANE_STARTED": str(started)}
+        code = subprocess.call([*command, *sys.argv[1:]], env=environment)
     tell(started, "everything is destroyed")
     return code
 
@@ -102,6 +140,14 @@ def make(made: Path) -> None:
         new.rename(wheels)
     debian = answer(ROOT / "provision/debian-root.sh")
     subprocess.run([HERE / "made.sh", made, wheels, debian, sysconfig.get_path("purelib")], check=True)
+    compile_tests()
+
+
+def compile_tests() -> None:
+    """Have pytest compile the tests; what it keeps in __pycache__ goes into the machine with them."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-qq", "tests/system"]
+    environment = {**os.environ, "BOCKER_SANDBOX": "none", "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": ""}
+    subprocess.run(command, check=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
 
 
 def inside(work: Path, options: argparse.Namespace) -> int:
@@ -138,7 +184,6 @@ class Machine:
             "VAGRANT_DEFAULT_PROVIDER": "libvirt",
             "BOCKER_BOX": "bocker-of-debian",
             "BOCKER_MADE": f"{work}/made",
-            **({} if has_virtualisation() else {"BOCKER_DRIVER": "qemu"}),
         }
 
     def up(self, box: Path) -> None:
@@ -199,7 +244,7 @@ class Machine:
 def run_tests(machine: Machine, results: Path, options: argparse.Namespace, started: float) -> None:
     """Run the tests with systemd, over a reboot too; then the system tests in two sandboxes at a time."""
     machine.ask(
-        "cd /opt/made && sudo mkdir -p site /opt/results && sudo tar --extract --file site.tar --directory site"
+        "cd /opt/made && sudo mkdir -p site /opt/results/claims && sudo tar --extract --file site.tar --directory site"
         " && sudo tar --extract --file home/bocker.tar --directory home"
     )
     if not options.tests:
@@ -209,18 +254,12 @@ def run_tests(machine: Machine, results: Path, options: argparse.Namespace, star
         machine.reboot()
         tell(started, "the machine is up again")
         machine.call(pytest("reboot", ["tests/vm/test_after_reboot.py"], 0, sandbox=False))
-    selections = (
-        [options.tests]
-        if options.tests
-        else [own_files(), [f"tests/system/test_contracts.py::Test{name}" for name in CONTRACTS]]
-    )
+    selection = options.tests or in_order(system_tests(), answer("sh", "-c", f"git -C {ROOT} rev-parse HEAD || date"))
     seconds = options.seconds
     if options.limit:
         left = options.limit - (time.monotonic() - started) - RESERVE_SECONDS
         seconds = max(round(min(seconds or left, left)), 1)
-    running = [
-        machine.start(pytest(f"system-{number}", selection, seconds)) for number, selection in enumerate(selections)
-    ]
+    running = [machine.start(pytest(f"system-{number}", selection, seconds)) for number in range(SANDBOXES)]
     for process in running:
         process.wait()
     tell(started, "the tests have ended")
@@ -228,12 +267,17 @@ def run_tests(machine: Machine, results: Path, options: argparse.Namespace, star
     machine.fetch("/opt/results/", results)
 
 
-def own_files() -> list[str]:
-    """Return the system tests but the contracts, the most telling first."""
-    files = sorted(path.name for path in (ROOT / "tests/system").glob("test_*.py"))
-    first = [f"test_{name}.py" for name in FIRST]
-    others = [name for name in files if name not in {*first, "test_contracts.py"}]
-    return [f"tests/system/{name}" for name in (*first, *others)]
+def system_tests() -> list[str]:
+    """Return the files of the system tests; of the contracts, which are one file, the classes."""
+    classes = re.findall(r"^class (Test\w+)", (ROOT / CONTRACTS).read_text(), re.MULTILINE)
+    files = {str(path.relative_to(ROOT)) for path in (ROOT / "tests/system").glob("test_*.py")} - {CONTRACTS}
+    return [*sorted(files), *(f"{CONTRACTS}::{name}" for name in classes)]
+
+
+def in_order(tests: Sequence[str], commit: str) -> list[str]:
+    """Return the most telling first, then the others as the commit has it: nothing is always the last."""
+    others = sorted(set(tests) - set(FIRST), key=lambda name: zlib.crc32(f"{commit} {name}".encode()))
+    return [*FIRST, *others]
 
 
 def pytest(name: str, selection: Sequence[str], seconds: int, sandbox: bool = True) -> str:
@@ -241,7 +285,7 @@ def pytest(name: str, selection: Sequence[str], seconds: int, sandbox: bool = Tr
     environment = {
         "BOCKER_TEST_PREFIX": "/opt/made/test-prefix.tar",
         "BOCKER_TEST_SLOWNESS": str(SLOWNESS),
-        "BOCKER_TEST_WITHOUT_PEERS": " ".join(WITHOUT_PEERS),
+        "BOCKER_TEST_CLAIMS": "/opt/results/claims",
         "BOCKER_TEST_SECONDS": str(seconds),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONPATH": "/opt/made/site:/vagrant",

@@ -17,8 +17,8 @@ if [ "${BOCKER_MADE_INSIDE:-}" != yes ]; then
     mkdir -p "$made/home"
     tar --zstd --create --file "$made/home/bocker.tar" --transform 's,^,bocker/,' \
         --directory "$(dirname "$wheels")" "$(basename "$wheels")" --directory "$(dirname "$3")" "$(basename "$3")"
-    tar --zstd --create --file "$made/site.tar" --directory "$4" --exclude __pycache__ --exclude '*mypy*' \
-        --exclude '*ruff*' --exclude 'pip*' --exclude 'grimp*' --exclude librt .
+    tar --zstd --create --file "$made/site.tar" --directory "$4" --exclude '*mypy*' --exclude '*ruff*' \
+        --exclude 'pip*' --exclude 'grimp*' --exclude librt . # with __pycache__: compiling takes long in there
     BOCKER_MADE_INSIDE=yes exec "$here/provision/sandbox.sh" "$0" "$@"
 fi
 
