@@ -155,6 +155,12 @@ class VethContract:
             kernel.network.create_veth("ct_host", "ct_peer", mac, "ct_bridge")
         assert not {"ct_host", "ct_peer"} & set(link_names(kernel))
 
+    def test_an_impossible_mac_is_seen_before_a_name_that_is_taken(self, kernel: Kernel) -> None:
+        """The message's parts are read before anything is looked up."""
+        make_pair(kernel)
+        with refused(Invalid, errno.EADDRNOTAVAIL):
+            kernel.network.create_veth("ct_host", "ct_peer", BAD_MACS[0], "ct_bridge", "netns_1")
+
     def test_a_pair_without_a_bridge_is_refused(self, kernel: Kernel) -> None:
         """Missing, and nothing is made."""
         with refused(Missing, errno.ENODEV):
@@ -376,6 +382,12 @@ class RoutesContract:
         with refused(AlreadyExists, errno.EEXIST):
             kernel.network.add_default_route(GATEWAY, "netns_1")
         assert kernel.network.default_route("netns_1") == GATEWAY
+
+    def test_a_second_route_to_nowhere_is_unreachable(self, kernel: Kernel) -> None:
+        """The next hop is looked for before the route that is there."""
+        make_route(kernel)
+        with refused(Unreachable, errno.ENETUNREACH):
+            kernel.network.add_default_route(parse_address("198.51.100.1"), "netns_1")
 
     def test_a_route_without_an_address_is_unreachable(self, kernel: Kernel) -> None:
         """The link is up, but no subnet is connected."""

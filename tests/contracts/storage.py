@@ -377,6 +377,13 @@ class StorageContract:
             kernel.storage.publish("new", "img_1")
         assert kernel.storage.names() == ()
 
+    def test_publishing_nothing_onto_something_is_missing(self, kernel: Kernel) -> None:
+        """What is to be renamed is looked for first; so with a snapshot of nothing."""
+        kernel.storage.create("img_1")
+        for act in (kernel.storage.publish, kernel.storage.snapshot):
+            with refused(Missing, errno.ENOENT):
+                act("none", "img_1")
+
     def test_exchange_swaps_the_names(self, kernel: Kernel, settings: Settings, lab: Lab) -> None:
         """Each uuid stays with its content; this is how an image is replaced."""
         uuids = {}

@@ -11,7 +11,7 @@ import pytest
 from bocker.core.settings import Settings
 from bocker.fakes import FakeKernel, NotModelled, World, dump, invariants, laws
 from bocker.fakes.errors import BrokenInvariant, Crashed
-from bocker.kernel.errors import Busy, Missing
+from bocker.kernel.errors import Busy, Missing, NoSpace
 from bocker.kernel.processes import Exited, Interrupted
 from tests.contracts.specs import Containers, finish, is_there
 from tests.unit.fake_lab import FakeStage
@@ -178,6 +178,23 @@ def test_what_is_not_synced_is_known(world: World, kernel: FakeKernel) -> None:
     assert world.unsynced(path)
     kernel.storage.sync()
     assert not world.unsynced(path)
+
+
+def test_what_is_removed_makes_room(world: World, kernel: FakeKernel) -> None:
+    """A file, a record, and a subvolume with all that it alone had; never more than there was."""
+    store = Settings().store
+    world.set_free_bytes(store, 100)
+    kernel.records.write("logs/ps_1", bytes(60))
+    kernel.storage.create("ps_1")
+    world.write_file(f"{store}/ps_1/file", bytes(40))
+    with pytest.raises(NoSpace):
+        kernel.records.write("logs/ps_2", bytes(1))
+    kernel.records.remove("logs/ps_1")
+    kernel.records.write("logs/ps_2", bytes(60))
+    with pytest.raises(NoSpace):
+        kernel.records.write("logs/ps_3", bytes(1))
+    world.remove(f"{store}/ps_1/file")
+    kernel.records.write("logs/ps_3", bytes(40))
 
 
 def test_a_call_copies_only_the_tables_that_it_changes(world: World, kernel: FakeKernel) -> None:
