@@ -10,10 +10,12 @@ from bocker.core.errors import (
     NoSuchImage,
     OperationFailed,
 )
-from bocker.engine import images, listing
+from bocker.core.ids import LAST_IMAGE
+from bocker.engine import images, listing, resolve
 from bocker.fakes.images import link
 from bocker.fakes.state import Entry
 from tests.unit.engine.bench import Bench, Screen, ready
+from tests.unit.engine.test_sweep import crash
 
 NOT_A_CONTAINER = ["path", "5", "ps_.*", "..", ".", "ps_", "img_42002", "base", "", "ps_42003", "ps_4200x"]
 
@@ -80,6 +82,18 @@ def test_a_tag_moves_to_the_newer_image() -> None:
     bench = ready()
     bench.add_image(tag="base")
     assert bench.images() == {"img_42002": (), "img_42003": ("base:latest",)}
+
+
+def test_of_two_that_have_a_tag_the_newer_one_counts_whatever_its_number() -> None:
+    """After the last number the first one comes again; an engine is killed before it took the tag from the older one."""
+    bench = Bench()
+    bench.kernel.records.write("counters/images", f"{LAST_IMAGE - 1}\n".encode())
+    older = bench.add_image(tag="app")
+    crash(bench, lambda one: one.add_image(tag="app"), "storage.names")
+    assert bench.images() == {"img_42002": ("app:latest",), older: ("app:latest",)}
+    assert str(resolve.tagged(bench.kernel, "app:latest")) == "img_42002"
+    bench.cleanup()
+    assert bench.images() == {"img_42002": ("app:latest",), f"img_{LAST_IMAGE}": ()}
 
 
 @pytest.mark.parametrize("tag", ["img_42009", "..", "A", "a b", ""])

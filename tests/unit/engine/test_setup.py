@@ -128,22 +128,24 @@ def test_a_host_that_a_person_prepared_is_used_as_it_is_and_kept() -> None:
     assert bench.images() == {}
 
 
-def test_a_store_made_by_hand_is_restricted_and_setup_says_so() -> None:
+@pytest.mark.parametrize("flags", [("rw",), ("rw", "nosuid"), ("rw", "nodev")])
+def test_a_store_made_by_hand_is_restricted_and_setup_says_so(flags: tuple[str, ...]) -> None:
     bench = bare()
     bench.world.prepare(bench.settings)
-    loosen(bench)
+    loosen(bench, flags)
+    assert needs(bench)["store"] is False
     assert bench.setup()[0] == "Restricted: /var/bocker is for root alone now, without setuid programs and devices"
     mount = bench.kernel.host.mount_at("/var/bocker")
     assert mount is not None
     assert {"nosuid", "nodev"}.issubset(mount.flags)
 
 
-def loosen(bench: Bench) -> None:
+def loosen(bench: Bench, flags: tuple[str, ...] = ("rw",)) -> None:
     """Mount the store without its restrictions, as the original's README does."""
     import attrs
 
     state = bench.world.state
-    mounts = tuple(attrs.evolve(row, flags=("rw",)) if row.target == "/var/bocker" else row for row in state.mounts[0])
+    mounts = tuple(attrs.evolve(row, flags=flags) if row.target == "/var/bocker" else row for row in state.mounts[0])
     bench.world.state = attrs.evolve(state, mounts={**state.mounts, 0: mounts})
 
 

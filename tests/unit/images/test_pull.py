@@ -109,6 +109,16 @@ def test_a_layer_stays_while_a_container_was_made_of_it(bench: ImageBench) -> No
     assert bench.cleanup() == ()
 
 
+def test_layers_go_with_the_content_that_a_commit_replaces(bench: ImageBench) -> None:
+    bench.add_image(tag="base")
+    bench.run("probe", "echo", "hi", name="web")
+    bench.registry.put_image("app", "1", [BASE, MIDDLE])
+    bench.pull("app:1")
+    assert bench.layers()
+    bench.commit("web", f"{HOST}/app:1")
+    assert bench.layers() == []
+
+
 def test_an_image_may_have_a_layer_twice_an_empty_one_and_none(bench: ImageBench) -> None:
     three_layers(bench, layers=[BASE, archive(), BASE])
     three_layers(bench, name="empty", layers=[])
