@@ -20,6 +20,7 @@ from mutmut.mutation.mutators import mutation_operators, operator_arg_removal
 
 UNCHANGED_CALLS = ("len", "isinstance", "cast")
 VITAL = frozenset({"kernel", "settings", "state"})
+TELLING = frozenset({"Doing", "notice", "operation_failed", "OperationFailed"})
 PARENTHESIZED = ("lpar", "rpar")
 
 
@@ -35,7 +36,7 @@ class Mutant(NamedTuple):
     end: int
     text: str  # what stands from start to end
     change: str  # one line for readers
-    in_raise: bool
+    is_wording: bool  # a text for a person that is said otherwise, or left out
 
     @property
     def name(self) -> str:
@@ -94,6 +95,16 @@ def _is_positional(arguments: Sequence[cst.Arg]) -> bool:
 
 def _is_vital(argument: cst.Arg) -> bool:
     return isinstance(argument.value, cst.Name) and argument.value.value in VITAL
+
+
+def _lost(before: cst.Call, after: cst.CSTNode) -> list[cst.Arg]:
+    """The arguments that a changed call has no more."""
+    return [one for one in before.args if one not in after.args] if isinstance(after, cst.Call) else []
+
+
+def _tells(call: cst.Call) -> bool:
+    name = call.func.attr if isinstance(call.func, cst.Attribute) else call.func
+    return isinstance(name, cst.Name) and name.value in TELLING
 
 
 OPERATORS = (
@@ -178,8 +189,18 @@ class _Finder(cst.CSTVisitor):
             end,
             text,
             self._change(start, end, text),
-            any(isinstance(statement, cst.Raise) for statement in self.statements),
+            self._is_wording(node, changed),
         )
+
+    def _is_wording(self, node: cst.CSTNode, changed: cst.CSTNode) -> bool:
+        gone = [old.value for old in _lost(node, changed)] if isinstance(node, cst.Call) else [node]
+        if not gone or not all(isinstance(value, cst.BaseString) for value in gone):
+            return False
+        telling = isinstance(node, cst.Call) and _tells(node)
+        while not isinstance(node, cst.Module) and not telling:
+            node = self._parent(node)
+            telling = isinstance(node, cst.Raise) or (isinstance(node, cst.Call) and _tells(node))
+        return telling
 
     def _offset(self, line: int, column: int) -> int:
         return self.starts[line - 1] + column

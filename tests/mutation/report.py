@@ -40,7 +40,7 @@ def readings() -> dict[str, str]:
 
 def kind_of(mutant: Mutant, read_before: Mapping[str, str]) -> str:
     """Return the class of a survivor."""
-    if mutant.operator == "string" and mutant.in_raise:
+    if mutant.is_wording:
         return WORDING
     return read_before.get(mutant.name, UNREAD)
 
