@@ -20,6 +20,7 @@ from tests.unit.crashes import SEED, Crashes, Point, as_machine
 from tests.unit.engine.bench import Bench
 from tests.unit.images.bench import ImageBench
 from tests.unit.images.test_crashes import COMMANDS, NAMES, crashes_of
+from tests.unit.images.test_crashes import command as command_of
 
 SEVERAL = frozenset({"load", "save", "push", "prune", "cleanup"})  # they do one thing after the other
 # What these report is no promise to the disk: a container that ran, and that something is gone.
@@ -27,6 +28,8 @@ PASSING = frozenset({"run", "run --name", "rm container", "rm image", "rmi", "pr
 # Archives are the person's, who may sync them; where a name is noted is found again by asking all.
 NO_PROMISE = (".meta/names/", "host /out.tar", "host /web.tar")
 NAMES_ONLY = (False, True)
+OTHERS = 1  # command after each command, in the usual run
+TAG_ANOTHER = command_of("tag another", lambda bench: bench.tag("base", "another:1"))  # syncs the folder of all tags
 
 
 class SyncAt(Moments):
@@ -92,6 +95,33 @@ def test_what_was_reported_survives_a_power_failure(name: str) -> None:
         else:
             assert found == outcomes(crashes)[1], f"names: {names}" + told(found, outcomes(crashes)[1])
         assert crashes.repeats()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in SEVERAL])
+def test_what_two_commands_reported_survives_a_power_failure(name: str, request: pytest.FixtureRequest) -> None:
+    """What the second one syncs of a folder must not take what the first one left there along, empty."""
+    crashes = crashes_of(name)
+    chance, tried = random.Random(SEED), 0
+    others = [one for one in COMMANDS if one.name not in SEVERAL]
+    if request.config.getoption("--crashes") != "all":
+        others = chance.sample(others, OTHERS)
+    for other in (TAG_ANOTHER, *others):
+        expected: list[str] = []
+        for names in (None, *NAMES_ONLY):
+            crashes.again(Gate())
+            ended = [crashes.attempted(one) for one in (crashes.command, other)]
+            if names is None:
+                crashes.recover()
+                expected = held(crashes)
+                continue
+            power_fails(crashes, names)
+            found = held(crashes)
+            what = f"{name}, then {other.name}: {ended}, names: {names}"
+            if PASSING.isdisjoint((name, other.name)):
+                assert found == expected, what + told(found, expected)
+            assert crashes.repeats(), what
+            tried += 1
+    print(f"{name}: {tried} power failures")
 
 
 @pytest.mark.parametrize("name", NAMES)
