@@ -23,6 +23,8 @@ LEFT_OUT = frozenset({"bocker/fakes/testing/plugin.py"})
 # These count the engine's calls: any change fails them, and says nothing of what is wrong.
 COUNTING = "not test_the_number_of_calls_is_known"
 PYTEST = ["-q", "-p", "no:cacheprovider", "-k", COUNTING]
+# Without the tests that try one fault, crash or meeting after the other.
+QUICK = ["-m", "not sweep", "--ignore-glob", "*/test_crashes.py"]
 RESULTS = CACHE / "results.jsonl"
 
 
@@ -47,7 +49,8 @@ def main() -> int:
             if options.verbose:
                 print(f"{time.monotonic() - begun:.1f} {result.outcome} {result.test} {mutant.name}", flush=True)
 
-        code = pytest.main([*PYTEST, *options.tests], plugins=[Lane(mutants, all_paths(), options.seconds, note)])
+        lanes = [*QUICK, *options.tests] if options.quick else options.tests
+        code = pytest.main([*PYTEST, *lanes], plugins=[Lane(mutants, all_paths(), options.seconds, note)])
     if code:
         return int(code)
     print(f"{time.monotonic() - begun:.0f} s")
@@ -61,6 +64,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", default="1", help="another sample")
     parser.add_argument("--seconds", type=float, default=20.0, help="of tests for one mutant at most")
     parser.add_argument("--tests", nargs="+", default=["tests/unit"], help="only these tests")
+    parser.add_argument(
+        "--quick", action="store_true", help="without the sweeps; what survives may be tried again with them"
+    )
     parser.add_argument("--survivors", action="store_true", help="only what survived last time, and what is new")
     parser.add_argument("--new", action="store_true", help="only what was never tried")
     parser.add_argument("--verbose", action="store_true", help="a line for each")

@@ -168,3 +168,10 @@ def test_following_a_container_that_is_removed_ends() -> None:
 
     bench.run("probe", "echo", "one", ",", "sleep", "9", name="web", screen=Screen(follow))
     assert reader.streams[1] == b"one\n"
+
+
+def test_since_an_instant_is_that_instant_too() -> None:
+    bench = with_log()
+    bench.kernel.records.write("logs/ps_42002", loglines.encode(2_000_000_000, 1, b"then\n"))
+    assert bench.logs("web", since_ns=2_000_000_000).out == b"then\n"
+    assert bench.logs("web", since_ns=2_000_000_001).out == b""

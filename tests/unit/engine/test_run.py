@@ -450,3 +450,13 @@ def test_a_child_that_ate_too_much_is_in_the_record_and_the_program_ended_as_it_
     seen = bench.run(*words, limits=Limits(memory_bytes=20_000_000))
     assert (seen.code, seen.notices) == (3, ())
     assert bench.records()[0].oom_killed
+
+
+def test_the_record_has_what_was_asked_for() -> None:
+    bench = ready()
+    limits = Limits(memory_bytes=20_000_000, pids=7)
+    bench.run("true", limits=limits, name="web", labels=("colour=red",), stop_signal="INT", working_directory="/etc")
+    (record,) = bench.records()
+    assert (record.limits, record.name, record.labels) == (limits, "web", ("colour=red",))
+    assert (record.stop_signal, record.working_directory) == ("INT", "/etc")
+    assert (record.image, record.image_source, record.command) == ("base", "/rootfs", ("true",))
