@@ -63,10 +63,13 @@ def test_W6_a_directory_that_is_none_leaves_nothing(directory: str) -> None:
     ]
 
 
-def test_D12_a_full_disk_leaves_no_image() -> None:
+@pytest.mark.parametrize("free_bytes", [150, 1 << 19])
+def test_D12_a_full_disk_leaves_no_image(free_bytes: int) -> None:
+    """Also where only the copy finds no room, and the records would."""
     bench = ready()
+    bench.world.write_file("/rootfs/large", bytes(1 << 20))
     before = bench.traces()
-    bench.world.set_free_bytes("/var/bocker", 150)
+    bench.world.set_free_bytes("/var/bocker", free_bytes)
     with pytest.raises(OperationFailed, match="no space is left"):
         bench.add_image(tag="big")
     bench.world.set_free_bytes("/var/bocker", None)
@@ -85,7 +88,7 @@ def test_a_tag_moves_to_the_newer_image() -> None:
 
 
 def test_of_two_that_have_a_tag_the_newer_one_counts_whatever_its_number() -> None:
-    """After the last number the first one comes again; an engine is killed before it took the tag from the older one."""
+    """After the last number comes the first; an engine is killed before it took the tag from the older one."""
     bench = Bench()
     bench.kernel.records.write("counters/images", f"{LAST_IMAGE - 1}\n".encode())
     older = bench.add_image(tag="app")
