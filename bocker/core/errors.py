@@ -39,8 +39,8 @@ class InvalidValue(UsageError):
 class NoSuchImage(BockerError):
     """No image has that id, tag or prefix."""
 
-    def __init__(self, reference: str) -> None:
-        super().__init__(f"No image named '{reference}' exists")
+    def __init__(self, reference: str, hint: str | None = None) -> None:
+        super().__init__(f"No image named '{reference}' exists", hint)
         self.reference = reference
 
 
@@ -83,6 +83,17 @@ class NotRunning(BockerError):
 
     def __init__(self, reference: str) -> None:
         super().__init__(f"Container '{reference}' exists but is not running")
+        self.reference = reference
+
+
+class GroupGone(BockerError):
+    """Somebody removed the control group of a container that runs, so nothing more can run within its limits."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(
+            f"Container '{reference}' has no control group any more, which its limits were in",
+            f"somebody removed it; end the container with: bocker stop {reference}",
+        )
         self.reference = reference
 
 

@@ -35,12 +35,17 @@ def bury(kernel: Kernel, record: ContainerRecord) -> ContainerRecord:
     """
     if record.process is not None:
         _quietly(kernel.processes.signal, record.process, SIGKILL)
-    state = lifecycle.after(record.id, record.state, lifecycle.LOSE)
-    dead = record.replace(state=state, finished_ns=kernel.ambient.now_ns())
+    dead = lost(kernel, record)
     _quietly(store.save_container, kernel, dead)
     _quietly(kernel.namespaces.remove, addresses.namespace_of(store.id_of(record)))
     _quietly(_remove_group, kernel, record.id)
     return dead
+
+
+def lost(kernel: Kernel, record: ContainerRecord) -> ContainerRecord:
+    """Return the record of a container whose engine is gone."""
+    state = lifecycle.after(record.id, record.state, lifecycle.LOSE)
+    return record.replace(state=state, finished_ns=kernel.ambient.now_ns())
 
 
 def _remove_group(kernel: Kernel, name: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
 from bocker.core import lifecycle
-from bocker.core.errors import NotRunning, UsageError
+from bocker.core.errors import GroupGone, NotRunning, UsageError
+from bocker.core.spec import STEP_GROUP
 from bocker.core.value import Value
 from bocker.engine import plan, program, readiness, resolve, store
 from bocker.engine.failures import Doing
@@ -64,6 +67,9 @@ def _entered(kernel: Kernel, record: ContainerRecord, request: ExecRequest, want
 
         reconcile(kernel, record)
         raise NotRunning(request.container) from None
+    except StepFailed as failure:
+        _check_group(request, failure)
+        raise
 
 
 def _release(
@@ -78,4 +84,11 @@ def _release(
             raise error from failure
         if record.process is not None and not kernel.processes.alive(record.process):
             raise NotRunning(request.container) from failure  # it ended between our two steps
+        _check_group(request, failure)
         raise
+
+
+def _check_group(request: ExecRequest, failure: StepFailed) -> None:
+    """Raise GroupGone where that is why a process could not come to be."""
+    if failure.step == STEP_GROUP and failure.errno == errno.ENOENT:
+        raise GroupGone(request.container) from failure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from bocker.core.errors import BockerError, HostNotReady, NotPrivileged, OperationFailed
+from bocker.core.errors import BockerError, HostNotReady, NotPrivileged, OperationFailed, UsageError
 from bocker.kernel.errors import (
     AlreadyExists,
     Busy,
@@ -85,9 +85,13 @@ class Doing:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if not isinstance(error, KernelError | BockerError):
+            return
+        problem = store_problem(self.kernel, self.settings) if self.needs_store else None
         if isinstance(error, KernelError):
-            problem = store_problem(self.kernel, self.settings) if self.needs_store else None
             raise (problem or operation_failed(self.what, error)) from error
+        if problem is not None and not isinstance(error, HostNotReady | NotPrivileged | UsageError):
+            raise problem from error  # what seems not to exist may be where the store should be
 
 
 def operation_failed(doing: str, error: KernelError) -> OperationFailed:

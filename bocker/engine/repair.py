@@ -13,10 +13,10 @@ from bocker.core.ids import ContainerId, ImageId
 from bocker.core.model import ContainerRecord, ImageTags
 from bocker.engine import layers, resolve, store
 from bocker.engine.building import aside_of, frozen_of
-from bocker.engine.burial import bury, is_orphan
+from bocker.engine.burial import bury, is_orphan, lost
 from bocker.engine.failures import Doing
 from bocker.engine.removal import destroy, gone_of, harmless
-from bocker.kernel.errors import Busy, Invalid, KernelError, Missing, Unsupported
+from bocker.kernel.errors import Busy, Invalid, KernelError, Missing, NoSpace, ReadOnly, Unsupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,10 @@ def reconcile(kernel: Kernel, record: ContainerRecord) -> ContainerRecord | None
     if record.state not in lifecycle.UNFINISHED:
         return record
     container = store.id_of(record)
-    lock = _lock(kernel, container)
+    try:
+        lock = _lock(kernel, container)
+    except (ReadOnly, NoSpace):  # what can't be written down is true all the same
+        return lost(kernel, record) if is_orphan(kernel, record) else record
     if lock is None:
         return record
     with lock:

@@ -37,7 +37,7 @@ def container(kernel: Kernel, reference: str) -> ContainerRecord:
     """Return the container that a word names. Raise NoSuchContainer, AmbiguousReference, Damaged."""
     found = find_container(kernel, reference)
     if found is None:
-        raise NoSuchContainer(reference, _image_hint(kernel, reference))
+        raise NoSuchContainer(reference, _image_hint(kernel, reference) or _left_hint(kernel, reference))
     return found
 
 
@@ -48,7 +48,7 @@ def image(kernel: Kernel, reference: str) -> ImageId:
     """
     found = find_image(kernel, reference)
     if found is None:
-        raise NoSuchImage(reference)
+        raise NoSuchImage(reference, _lost_tags_hint(kernel))
     return found
 
 
@@ -182,7 +182,7 @@ def take_from_others(kernel: Kernel, tag: str, winner: ImageId) -> None:
 
 
 def named(kernel: Kernel, name: str) -> ContainerId | None:
-    """Return the id of the container that has a name, None when none has."""
+    """Return the id of the container that has a name, None when none has. Raise Damaged where nobody can tell."""
     record = _record_named(kernel, name)
     return None if record is None else store.id_of(record)
 
@@ -196,7 +196,7 @@ def _record_named(kernel: Kernel, name: str) -> ContainerRecord | None:
     found = noted(kernel, name)
     try:
         record = None if found is None else store.load_container(kernel, found)
-    except (Missing, Damaged):
+    except Missing:
         return None
     return record if record is not None and record.name == name else None
 
@@ -246,6 +246,25 @@ def _only(reference: str, ids: Iterable[AnyId]) -> AnyId | None:
     if len(found) > 1:
         raise AmbiguousReference(reference, tuple(str(identity) for identity in found))
     return found[0] if found else None
+
+
+def _left_hint(kernel: Kernel, reference: str) -> str | None:
+    """Return what to do where a container's files are there and its record is gone."""
+    found = ContainerId.parse(reference) or noted(kernel, reference)
+    is_left = found is not None and store.has_subvolume(kernel, str(found))
+    return f"the record of {found} is gone; run: bocker cleanup" if is_left else None
+
+
+def _lost_tags_hint(kernel: Kernel) -> str | None:
+    """Return what to do where an image's record can't be read: that one may be meant."""
+    for image in store.image_ids(kernel):
+        try:
+            store.load_tags(kernel, image)
+        except Missing:
+            continue
+        except Damaged:
+            return f"the record of {image} is damaged, and its tags with it; run: bocker cleanup, and tag it again"
+    return None
 
 
 def _image_hint(kernel: Kernel, reference: str) -> str | None:

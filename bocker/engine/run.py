@@ -246,6 +246,8 @@ def _release(job: _Job, record: ContainerRecord, process: Process, undo: UndoSta
             raise refusal from failure
         error = not_started(job.program.words[0], failure)
         if error is None:
+            if failure.step == STEP_NETWORK and failure.errno != errno.EEXIST:
+                readiness.addressing(job.kernel, job.settings)  # or the bridge is what is missing
             raise
         if not record.remove_on_exit:
             finish(job.kernel, _begun(record), error.exit_code, False, job.console)

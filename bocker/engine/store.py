@@ -129,7 +129,9 @@ def read_format(kernel: Kernel) -> int | None:
     except Missing:
         return None
     if not text.isdigit():
-        raise Damaged("the store's format", f"it is {text!r}")
+        raise Damaged(
+            "the store's format", f"it is {text!r}", f"unless a newer bocker used it, remove .meta/{FORMAT} in it"
+        )
     return int(text)
 
 

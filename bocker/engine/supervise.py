@@ -80,7 +80,9 @@ def _attempt(console: Console, step: Callable[..., object], *arguments: object) 
     except Missing:
         return
     except KernelError as error:
-        console.notice(f"Not cleaned up ({error}); use: bocker cleanup")
+        from bocker.engine.failures import reason_of
+
+        console.notice(f"The container's end could not be seen to: {reason_of(error)}; then run: bocker cleanup")
 
 
 def _oom_kills(kernel: Kernel, group: str) -> int:

@@ -126,8 +126,7 @@ class SeveralTags(BockerError):
 
 
 def _change(kernel: Kernel, image: ImageId, before: tuple[str, ...], after: tuple[str, ...], undo: UndoStack) -> None:
-    undo.push(_write, kernel, image, before)
-    _write(kernel, image, after)
+    undo.act(lambda: _write(kernel, image, after), _write, kernel, image, before)
 
 
 def _write(kernel: Kernel, image: ImageId, tags: tuple[str, ...]) -> None:

@@ -135,9 +135,9 @@ def _lock_file(state: State, root: str, name: str) -> tuple[State, int]:
     state = _folder(state, root, LOCKS)
     path = f"{root}/{LOCKS}/{name}"
     spot = files.locate(state, path)
-    if files.entry_at(state, spot.place) is None:
-        return files.write_file(state, path, b"", mode=0o600), spot.place.subvolume
     files.check_writable(state, spot)
+    if files.entry_at(state, spot.place) is None:  # an empty file fits where nothing else does
+        state = files.put_entry(state, spot.place, Entry(FILE, 0o600, mtime_ns=state.clock_ns))
     return state, spot.place.subvolume
 
 

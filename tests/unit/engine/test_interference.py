@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 
 import pytest
 
 from bocker.cli.output import error_line
 from bocker.core.errors import BockerError, Damaged, HostNotReady, NoSuchContainer
+from bocker.engine import stop
+from bocker.engine.tags import tag
 from bocker.fakes import interference
-from bocker.fakes.faults import RefuseCall
+from bocker.fakes.faults import Call, Meanwhile, RefuseCall
 from tests.unit.engine.bench import Bench, Screen, ready
+from tests.unit.engine.test_sweep import crash, removed
 
 WEB = "ps_42002"
 BASE = "img_42002"
@@ -24,21 +28,21 @@ def with_container() -> Bench:
     return bench
 
 
-def while_it_runs(bench: Bench, act: object) -> Bench:
+def while_it_runs(bench: Bench, act: Callable[[], object]) -> Bench:
     """Do something while a container `live` runs in another terminal."""
 
     def now(data: bytes) -> None:
         if data == b"up\n":
-            act()  # type: ignore[operator]
+            act()
 
     bench.in_another_terminal().run("probe", "echo", "up", ",", "sleep", "5", name="live", screen=Screen(now))
     return bench
 
 
-def refused(act: object) -> str:
+def refused(act: Callable[[], object]) -> str:
     """Return the line that a person sees."""
     with pytest.raises(BockerError) as refusal:
-        act()  # type: ignore[operator]
+        act()
     return error_line(refusal.value)
 
 
@@ -182,3 +186,144 @@ def test_a_full_and_a_read_only_store_say_what_to_do() -> None:
     interference.make_read_only(bench.world, "/var/bocker")
     assert "the file system is read-only" in (line := refused(lambda: bench.run("probe")))
     assert line.endswith("; see: dmesg, then mount it again")
+
+
+def at(bench: Bench, operation: str, intrude: Callable[[], object]) -> Bench:
+    """Let somebody interfere before the first call of an operation that `bench` makes."""
+    bench.kernel.gate = Before(operation, intrude)
+    return bench
+
+
+class Before(Meanwhile):
+    """Lets somebody else act right before the first call of an operation."""
+
+    def __init__(self, operation: str, intrude: Callable[[], object]) -> None:
+        super().__init__(0, intrude)
+        self.operation = operation
+
+    def _is_now(self, call: Call) -> bool:
+        is_first = call.operation == self.operation and self.met is None
+        self.met = call if is_first else self.met
+        return is_first
+
+
+def test_a_command_whose_store_goes_meanwhile_says_that() -> None:
+    """It said that there is no such container, or no layer in an archive."""
+    bench = with_container()
+    at(bench, "records.read", lambda: interference.unmount(bench.world, "/var/bocker"))
+    assert refused(lambda: bench.logs("web")).startswith("The host is not set up: no btrfs file system is mounted")
+    bench = with_container()
+    at(bench, "records.list", lambda: interference.unmount(bench.world, "/var/bocker"))
+    assert "no btrfs file system is mounted" in refused(lambda: bench.execute("ps_4", "probe"))
+
+
+def test_a_read_only_store_lists_and_stops_what_an_engine_left() -> None:
+    """`ps` and `stop` failed, as they could not write down what they found."""
+    bench = with_container()
+    crash(bench, lambda one: one.run("probe", "echo", "up", ",", "sleep", "9", name="live"), "processes.next_event")
+    interference.make_read_only(bench.world, "/var/bocker")
+    assert bench.ps() == {WEB: "exited", "ps_42003": "dead"}
+    assert [one.error for one in stop.stop(bench.kernel, bench.settings, ("live",))] == [None]
+    assert "the file system is read-only" in refused(bench.cleanup)
+
+
+def test_a_name_whose_container_has_a_damaged_record_is_no_unknown_name() -> None:
+    bench = with_container()
+    interference.cut_file(bench.world, f"{META}/containers/{WEB}", 20)
+    for act in (lambda: bench.logs("web"), lambda: bench.run("probe", name="web"), lambda: removed(bench, "web")):
+        assert (line := refused(act)).startswith(f"The record of {WEB} is damaged: ")
+        assert line.endswith("; run: bocker cleanup")
+    bench.cleanup()
+    assert bench.rm("web") == [f"Removed: {WEB}"]
+
+
+def test_who_has_lost_a_record_is_told_what_to_do() -> None:
+    bench = with_container()
+    interference.remove_file(bench.world, f"{META}/containers/{WEB}")
+    for word in ("web", WEB):
+        line = f"No container named '{word}' exists; the record of {WEB} is gone; run: bocker cleanup"
+        assert refused(lambda word=word: bench.logs(word)) == line
+    interference.cut_file(bench.world, f"{META}/images/{BASE}", 5)
+    assert refused(lambda: bench.run("probe")) == (
+        f"No image named 'base' exists; the record of {BASE} is damaged, and its tags with it; "
+        "run: bocker cleanup, and tag it again"
+    )
+    bench.cleanup()
+    assert refused(lambda: bench.run("probe")) == "No image named 'base' exists"
+    assert bench.run("probe", "echo", "hi", image=BASE).out == b"hi\n"
+
+
+def test_a_damaged_format_does_not_lead_in_a_circle() -> None:
+    """It said: run cleanup, and cleanup said the same."""
+    bench = with_container()
+    interference.overwrite(bench.world, f"{META}/store/format", b"?")
+    assert refused(bench.cleanup) == (
+        "The record of the store's format is damaged: it is b'?'; "
+        "unless a newer bocker used it, remove .meta/store/format in it"
+    )
+    interference.remove_file(bench.world, f"{META}/store/format")
+    assert bench.cleanup() == ()
+    assert bench.run("probe", "echo", "hi").out == b"hi\n"
+
+
+def test_a_bridge_that_goes_while_a_container_starts_is_what_is_missing() -> None:
+    """It said that the container could not build the network: ENODEV."""
+    bench = with_container()
+    at(bench, "processes.create", lambda: interference.delete_link(bench.world, "bridge0"))
+    assert refused(lambda: bench.run("probe")) == (
+        "The host is not set up: there is no bridge bridge0; run: bocker setup"
+    )
+    bench.setup()
+    assert bench.cleanup() == ()
+    assert bench.run("probe", "echo", "hi").out == b"hi\n"
+
+
+def test_nothing_more_runs_in_a_container_without_its_group() -> None:
+    bench = with_container()
+    lines: list[str] = []
+
+    def intrude() -> None:
+        interference.remove_group(bench.world, bench.settings.cgroup_parent, "ps_42003")
+        lines.append(refused(lambda: bench.execute("live", "probe", "echo", "hi")))
+
+    while_it_runs(bench, intrude)
+    assert lines == [
+        "Container 'live' has no control group any more, which its limits were in; "
+        "somebody removed it; end the container with: bocker stop live"
+    ]
+    assert bench.cleanup() == ()
+
+
+def test_what_could_not_be_seen_to_at_a_containers_end_is_said() -> None:
+    bench = with_container()
+    screen = Screen(lambda data: interference.make_read_only(bench.world, "/var/bocker"))
+    bench.run("probe", "echo", "up", screen=screen)
+    (line,) = screen.notices
+    assert line.startswith("The container's end could not be seen to: the file system is read-only (records.write ")
+    assert line.endswith("); then run: bocker cleanup")
+
+
+def test_room_is_made_on_a_full_disk() -> None:
+    """An empty file fits where nothing else does, so that a lock can be taken, and `rm` works."""
+    bench = with_container()
+    interference.fill_disk(bench.world, "/var/bocker")
+    assert bench.cleanup() == ()
+    assert bench.rm("web") == [f"Removed: {WEB}"]
+
+
+def test_a_tag_that_did_not_fit_left_nothing() -> None:
+    """It said that something is left of it."""
+    bench = with_container()
+    interference.fill_disk(bench.world, "/var/bocker")
+    line = refused(lambda: tag(bench.kernel, bench.settings, "base", "other:1"))
+    assert "no space is left" in line
+    assert "left of it" not in line
+
+
+def test_an_emptied_record_costs_no_files() -> None:
+    """One that is empty is a claim that a power failure left, and goes: but not with what somebody wrote."""
+    bench = with_container()
+    interference.cut_file(bench.world, f"{META}/containers/{WEB}", 0)
+    assert bench.cleanup() == (f"Repaired: the record of {WEB}",)
+    assert bench.tree(WEB)["etc/mine"] == b"data"
+    assert bench.logs("web").out == b""
