@@ -5,8 +5,10 @@ from __future__ import annotations
 from bocker.core.errors import NoSuchImage
 from bocker.core.model import ImageContent
 from bocker.engine import store
+from bocker.images.errors import DocumentGone
 from bocker.kernel.errors import Missing
 from bocker.registry.config import parse_config
+from bocker.registry.digests import digest_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,13 +66,27 @@ def config_of(kernel: Kernel, content: ImageContent) -> ImageConfig | None:
     digest = content.config or content.base
     try:
         return parse_config(document(kernel, digest)) if digest else None
-    except Missing:
+    except DocumentGone:
         return None
 
 
 def document(kernel: Kernel, digest: str) -> bytes:
-    """Return a document by its digest, as a record has it. Raise Missing."""
-    return kernel.blobs.read(digits_of(digest))
+    """Return a document by its digest, as a record has it. Raise DocumentGone for one that somebody removed or
+    changed."""
+    try:
+        data = kernel.blobs.read(digits_of(digest))
+    except Missing:
+        raise DocumentGone(digest) from None
+    if digest_of(data).hexadecimal != digits_of(digest):
+        raise DocumentGone(digest)
+    return data
+
+
+def put_document(kernel: Kernel, digits: str, data: bytes) -> None:
+    """Make a blob of a document; one that somebody changed is put right."""
+    if kernel.blobs.has(digits) and digest_of(kernel.blobs.read(digits)).hexadecimal != digits:
+        kernel.blobs.remove(digits)
+    kernel.blobs.add(digits, data)
 
 
 def digits_of(digest: str) -> str:

@@ -50,6 +50,17 @@ class AtWork(BockerError):
         super().__init__("Images are pulled, pushed, saved or loaded just now", "try again when that has ended")
 
 
+class DocumentGone(BockerError):
+    """An image's manifest or configuration was removed from the store, or changed there."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(
+            f"The document {one_line(digest)} of the image is gone from the store, or damaged",
+            "pull the image again; of one that was made here, a container can be committed",
+        )
+        self.digest = digest
+
+
 class BlobGone(BockerError):
     """A layer is needed as it was downloaded, and that was pruned."""
 

@@ -14,7 +14,7 @@ from bocker.engine.failures import Doing
 from bocker.engine.tags import add_tag
 from bocker.images.archive import read_archive
 from bocker.images.assembly import AllHere, Assembly
-from bocker.images.contents import content_of
+from bocker.images.contents import content_of, put_document
 from bocker.images.incoming import image_of, only_once, tell_platform, tidied
 from bocker.kernel.archives import Bounds
 from bocker.registry.config import layers_of
@@ -61,8 +61,8 @@ def load(kernel: Kernel, settings: Settings, request: LoadRequest, watch: Watch)
 
 def _loaded(kernel: Kernel, settings: Settings, request: LoadRequest, one: Packaged, watch: Watch) -> Loaded:
     tell_platform(one.config.platform, request.platform, watch)
-    kernel.blobs.add(one.config.image_id.hexadecimal, one.config.data)
-    kernel.blobs.add(one.manifest.digest.hexadecimal, one.manifest.data)
+    put_document(kernel, one.config.image_id.hexadecimal, one.config.data)
+    put_document(kernel, one.manifest.digest.hexadecimal, one.manifest.data)
     with only_once(kernel, one.config):
         while True:
             here = image_of(kernel, str(one.config.image_id))

@@ -13,7 +13,7 @@ from bocker.engine.tags import add_tag
 from bocker.images import sources
 from bocker.images import watch as words
 from bocker.images.assembly import Assembly, Supply, present_below
-from bocker.images.contents import content_of, remember_origin
+from bocker.images.contents import content_of, put_document, remember_origin
 from bocker.images.events import WAIT_S, tell
 from bocker.images.incoming import image_of, only_once, tell_platform, tidied
 from bocker.kernel.archives import Bounds
@@ -71,8 +71,8 @@ def pull(kernel: Kernel, settings: Settings, request: PullRequest, watch: Watch)
 def _brought(kernel: Kernel, settings: Settings, request: PullRequest, found: Found, watch: Watch) -> Pulled:
     origin = request.name.pinned(found.digest)
     tag = request.name.familiar if request.name.digest is None else None
-    kernel.blobs.add(found.config.image_id.hexadecimal, found.config.data)
-    kernel.blobs.add(found.manifest.digest.hexadecimal, found.manifest.data)
+    put_document(kernel, found.config.image_id.hexadecimal, found.config.data)
+    put_document(kernel, found.manifest.digest.hexadecimal, found.manifest.data)
     with only_once(kernel, found.config):
         image = _kept(kernel, found, origin, tag)
         fresh = image is None

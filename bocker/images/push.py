@@ -17,7 +17,7 @@ from bocker.images.watch import Unwatched
 from bocker.registry.client import PUSH
 from bocker.registry.endpoints import own_endpoint
 from bocker.registry.names import parse_name
-from bocker.registry.transfers import Transfers
+from bocker.registry.transfers import Transfers, is_whole
 
 if TYPE_CHECKING:
     from bocker.core.model import ImageContent
@@ -100,7 +100,7 @@ def _send(
         if location is None:
             watch.part(digits, words.MOUNTED)
             return
-    if not kernel.blobs.has(digits):
+    if not is_whole(kernel.blobs, digits, blob.size_bytes):
         fetch_again(kernel, sealed.content, blob, request.reference, request.remote, watch)
     transfers.send(blob.digest, kernel.blobs.path(digits), blob.size_bytes, location)
 

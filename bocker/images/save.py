@@ -18,6 +18,7 @@ from bocker.kernel.archives import STANDARD_STREAM
 from bocker.registry.digests import ALGORITHM
 from bocker.registry.manifests import Descriptor, compose_index
 from bocker.registry.names import parse_name
+from bocker.registry.transfers import is_whole
 
 if TYPE_CHECKING:
     from bocker.core.settings import Settings
@@ -82,7 +83,7 @@ def _merged(chosen: tuple[_Chosen, ...]) -> tuple[_Chosen, ...]:
 
 def _ensure_blobs(kernel: Kernel, sealed: Sealed, reference: str, remote: Remote, watch: Watch) -> None:
     for layer in sealed.manifest.layers:
-        if not kernel.blobs.has(layer.digest.hexadecimal):
+        if not is_whole(kernel.blobs, layer.digest.hexadecimal, layer.size_bytes):
             fetch_again(kernel, sealed.content, layer, reference, remote, watch)
 
 

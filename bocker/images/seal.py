@@ -58,7 +58,7 @@ class Sealed(Value):
 def seal(kernel: Kernel, settings: Settings, image: ImageId, platform: Platform, watch: Watch) -> Sealed:
     """Return an image's documents, written now if it has none yet. The caller shares the layers' lock.
 
-    platform: of this machine, for an image that was made here. Raise NoSuchImage, Damaged.
+    platform: of this machine, for an image that was made here. Raise NoSuchImage, Damaged, DocumentGone.
     """
     with kernel.records.lock(str(image)):
         content = known_content(kernel, image)
@@ -69,7 +69,7 @@ def seal(kernel: Kernel, settings: Settings, image: ImageId, platform: Platform,
 
 
 def load_manifest(kernel: Kernel, content: ImageContent) -> Manifest:
-    """Return the manifest of an image that has one, or of its base. Raise Missing, BadDocument."""
+    """Return the manifest of an image that has one, or of its base. Raise DocumentGone, BadDocument."""
     subject = f"manifest {content.manifest}"
     manifest = parse_manifest(document(kernel, content.manifest or ""), subject=subject)
     if not isinstance(manifest, Manifest):

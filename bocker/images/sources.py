@@ -11,6 +11,7 @@ from bocker.core.value import Value
 from bocker.images.accounts import credentials_for
 from bocker.registry.client import PULL, Client
 from bocker.registry.config import parse_config
+from bocker.registry.digests import digest_of
 from bocker.registry.endpoints import endpoints
 from bocker.registry.errors import NotInRegistry
 from bocker.registry.manifests import choose_manifest, parse_manifest
@@ -99,8 +100,7 @@ def _entry(client: Client, entry: Descriptor, called: str) -> Manifest | Index:
 def _config(kernel: Kernel, client: Client, manifest: Manifest, called: str) -> ImageConfig:
     descriptor = manifest.config
     digits = descriptor.digest.hexadecimal
-    if kernel.blobs.has(digits):
-        data = kernel.blobs.read(digits)
-    else:
+    data = kernel.blobs.read(digits) if kernel.blobs.has(digits) else b""
+    if digest_of(data) != descriptor.digest:
         data = client.blob(descriptor.digest, descriptor.size_bytes)
     return parse_config(data, subject=f"configuration of {called}")

@@ -132,6 +132,12 @@ def lock_of(draft: str) -> str:
     return f"blob_{draft}"
 
 
+def is_whole(blobs: Blobs, digits: str, size_bytes: int) -> bool:
+    """Tell whether a blob is there in its whole length; one that somebody cut is fetched again, and replaced when
+    that has come whole."""
+    return blobs.has(digits) and any(blob.size_bytes == size_bytes for blob in blobs.list() if blob.name == digits)
+
+
 class Transfers:
     """Downloads and uploads of one repository, at most `at_once` under way and the others waiting."""
 
@@ -249,7 +255,7 @@ class Transfers:
     def _download(self, job: _Job) -> None:
         if job.lock is None and not self._take_lock(job):
             job.due_ns = self._ambient.now_ns() + int(LOOK_AGAIN_S * SECOND_NS)
-        elif self._blobs.has(job.draft):
+        elif is_whole(self._blobs, job.draft, job.size_bytes):
             self._done(job, was_there=True)
         else:
             self._begin(job, job.request or self._client.blob_request(job.digest))

@@ -7,10 +7,10 @@ import json
 
 import pytest
 
-from bocker.core.errors import InvalidValue, OperationFailed
+from bocker.core.errors import InvalidValue
 from bocker.core.reference import parse_name
 from bocker.fakes.publishing import Platform
-from bocker.images.errors import BadArchive, NoPlaceToWrite
+from bocker.images.errors import BadArchive, DocumentGone, NoPlaceToWrite
 from bocker.images.flat import ImportRequest, export, import_archive
 from bocker.images.save import SaveRequest, save
 from bocker.registry.platforms import parse_platform
@@ -96,7 +96,7 @@ def test_a_layer_that_could_not_be_finished_leaves_no_draft(bench: ImageBench) -
     bench.commit("web", f"{HOST}/mine:1")
     for blob in bench.kernel.blobs.list():
         bench.kernel.blobs.remove(blob.name)
-    with pytest.raises(OperationFailed):
+    with pytest.raises(DocumentGone):
         bench.push(f"{HOST}/mine:1", "mine:1")
     assert bench.program().blobs.drafts() == ()
     assert bench.cleanup() == ()
