@@ -18,6 +18,7 @@ _seen: dict[tuple[Path, frozenset[str]], world.World] = {}
 
 _began = time.monotonic()
 SECONDS = "BOCKER_TEST_SECONDS"  # after which the rest is skipped; 0 is never
+LONG_S = 300.0  # what a test marked `long` may take there
 CLAIMS = "BOCKER_TEST_CLAIMS"  # a directory that sandboxes share which run the same selection side by side
 
 pytest_plugins = ["tests.system.program", "tests.system.shelf"]
@@ -34,10 +35,21 @@ def pytest_configure() -> None:
         raise pytest.UsageError("use: python -m tests.system.sandbox -- python -m pytest tests/system")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where time is short, what takes long comes last."""
+    if CLAIMS in os.environ:
+        items.sort(key=_takes_long)
+
+
+def _takes_long(item: pytest.Item) -> bool:
+    return item.get_closest_marker("long") is not None
+
+
 def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
     """Pass over a file, or a class of it, that the sandbox beside this one has taken; it reports those tests."""
     directory = os.environ.get(CLAIMS)
-    return True if directory and not _claimed(directory, item.nodeid.rpartition("::")[0]) else None
+    tests = item.nodeid if _takes_long(item) else item.nodeid.rpartition("::")[0]
+    return True if directory and not _claimed(directory, tests) else None
 
 
 @functools.cache
@@ -53,7 +65,7 @@ def _claimed(directory: str, tests: str) -> bool:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, with a word, what the virtual machine's lane has no time for (`provision/vm/lane.py`)."""
     seconds = float(os.environ.get(SECONDS, "0"))
-    if seconds and (time.monotonic() - _began > seconds or item.get_closest_marker("long")):
+    if seconds and time.monotonic() - _began > seconds - (LONG_S if _takes_long(item) else 0):
         pytest.skip("the time was up")
 
 

@@ -24,6 +24,7 @@ DEEP = 25
 LONG_NAME = "x" * 200
 
 
+@pytest.mark.long
 def test_D2_everything_that_exists_is_found_however_many_there_are(bocker, tmp_path):
     """At 100 to 150 subvolumes the original missed one in ten to a hundred."""
     empty = tmp_path / "empty"

@@ -200,6 +200,7 @@ def test_pull_killed_at_every_call(
     sweep(victim, ("pull", name), request, nothing_here, after)
 
 
+@pytest.mark.long
 def test_run_and_commit_killed_from_outside(bocker: Bocker, image: str, settings: Settings) -> None:
     """At moments by chance, fifty each."""
     assert bocker("run", "--name", "web", image, "/bin/echo", "hi").code == 0

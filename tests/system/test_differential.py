@@ -19,6 +19,7 @@ from tests.differential import BRIDGE_MAC, GATEWAY, Program, outcomes, pasted, p
 from tests.system.fresh_world import fresh_world
 
 
+@pytest.mark.long
 def test_random_programs_agree(sandbox_settings: Settings, request: pytest.FixtureRequest) -> None:
     """Storage, records, links, namespaces, groups and firewall: what one answers, the other answers."""
     number = request.config.getoption("--programs")

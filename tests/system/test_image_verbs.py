@@ -145,6 +145,7 @@ def test_df_counts_what_a_container_wrote(bocker: Bocker, app: str) -> None:
     assert next(line for line in lines if line.startswith("ps_")).endswith("   worker")
 
 
+@pytest.mark.long
 def test_prune_gives_the_space_back(bocker: Bocker, app: str, settings: Settings, kernel: LinuxKernel) -> None:
     bocker("run", "--name", "worker", app)
     assert bocker("prune", "-a").code == 2

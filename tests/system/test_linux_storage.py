@@ -185,6 +185,7 @@ def test_a_read_only_snapshot_stays_in_its_directory(store: str) -> None:
     LinuxStorage(f"{store}/folder").delete("other")
 
 
+@pytest.mark.long
 def test_the_space_of_a_deleted_subvolume_comes_back_after_a_sync(store: str) -> None:
     """Until then the disk is as full as it was."""
     image, place = f"{store}/image", f"{store}/small"

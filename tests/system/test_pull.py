@@ -8,6 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from bocker.core.settings import Settings
 from bocker.linux import LinuxKernel
 from tests.system.layouts import GZIP
@@ -44,6 +46,7 @@ def test_the_originals_two_words_and_quiet(bocker: Bocker, shelf: Shelf) -> None
     assert "Image is up to date" in again.err
 
 
+@pytest.mark.long
 def test_P1_P12_what_is_not_there_and_what_makes_no_sense(bocker: Bocker, shelf: Shelf) -> None:
     nothing = bocker("pull", f"{shelf.address}/no/such:1")
     assert (nothing.code, nothing.out) == (1, ""), nothing
@@ -75,6 +78,7 @@ def test_P5_P10_a_layer_can_not_write_on_the_host(
     assert not os.path.exists("/planted")
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_there_is_no_broken_image(
     bocker: Bocker, shelf: Shelf, settings: Settings, kernel: LinuxKernel
 ) -> None:
