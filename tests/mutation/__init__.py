@@ -2,8 +2,9 @@
 
     tox run -e mutation                                    # engine and fakes, whole
     tox run -e mutation -- bocker/engine/run.py            # one module
-    tox run -e mutation -- bocker/fakes --sample 30        # three in ten of each module's mutants
-    tox run -e mutation -- bocker/engine --survivors       # what survived last time, and what is new since
+    tox run -e mutation -- bocker/fakes --sample 30        # three in ten of its mutants
+    tox run -e mutation -- bocker/engine --quick           # without the sweeps, then what survived with all tests:
+    tox run -e mutation -- bocker/engine --survivors
 
 `mutants` finds what can be changed, with the operators of mutmut and a few of ours; `selection` notes once which
 test runs which line, and how long it takes; `lane` runs each mutant in a fork of a pytest that has

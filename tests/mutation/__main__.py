@@ -33,16 +33,15 @@ def main() -> int:
     results = report.read(RESULTS)
     found = sorted(_mutants(options.paths), key=lambda mutant: _drawn(mutant.name, options.seed))
     mutants = found[: len(found) * options.sample // 100]
-    if options.new:
-        mutants = [mutant for mutant in mutants if mutant.name not in results]
-    if options.survivors:
-        mutants = [mutant for mutant in mutants if report.is_open(results.get(mutant.name))]
+    if options.new or options.survivors:
+        mutants = [one for one in mutants if _is_wanted(results.get(one.name), options.new, options.survivors)]
     print(f"{len(mutants)} mutants", flush=True)
     begun = time.monotonic()
     CACHE.mkdir(parents=True, exist_ok=True)
     with RESULTS.open("a") as kept:
 
         def note(mutant: Mutant, result: Result) -> None:
+            result = report.together(results.get(mutant.name), result)
             kept.write(json.dumps([mutant.name, *result]) + "\n")
             kept.flush()
             results[mutant.name] = result
@@ -57,6 +56,10 @@ def main() -> int:
     return report.show({one.name: (one, results[one.name]) for one in found if one.name in results})
 
 
+def _is_wanted(before: Result | None, new: bool, survivors: bool) -> bool:
+    return new if before is None else survivors and report.is_open(before)
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("paths", nargs="*", default=ROOMS, help="modules or directories of them")
@@ -67,8 +70,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="without the sweeps; what survives may be tried again with them"
     )
-    parser.add_argument("--survivors", action="store_true", help="only what survived last time, and what is new")
-    parser.add_argument("--new", action="store_true", help="only what was never tried")
+    parser.add_argument("--survivors", action="store_true", help="only what survived so far")
+    parser.add_argument("--new", action="store_true", help="only what was never tried; with --survivors both")
     parser.add_argument("--verbose", action="store_true", help="a line for each")
     return parser.parse_args()
 

@@ -22,9 +22,16 @@ def read(path: Path) -> dict[str, Result]:
     return {name: Result(*result) for name, *result in rows}
 
 
-def is_open(result: Result | None) -> bool:
-    """Tell whether a mutant has to be tried again: it is new, or it lived."""
-    return result is None or result.outcome in {SURVIVED, UNTESTED}
+def is_open(result: Result) -> bool:
+    """Tell whether a mutant lived."""
+    return result.outcome in {SURVIVED, UNTESTED}
+
+
+def together(before: Result | None, now: Result) -> Result:
+    """Return the result of two attempts with different tests: what one of them killed is dead."""
+    if before is None or not is_open(now):
+        return now
+    return before if before.ran > now.ran else now
 
 
 def readings() -> dict[str, str]:
@@ -51,8 +58,7 @@ def show(tried: Mapping[str, tuple[Mutant, Result]]) -> int:
     rooms: dict[str, Counter[str]] = defaultdict(Counter)
     unread = []
     for mutant, result in tried.values():
-        lived = result.outcome in {SURVIVED, UNTESTED}
-        kind = kind_of(mutant, read_before) if lived else result.outcome
+        kind = kind_of(mutant, read_before) if is_open(result) else result.outcome
         for key in (mutant.path, str(Path(mutant.path).parent)):
             rooms[key][kind] += 1
         if kind == UNREAD:
