@@ -10,7 +10,7 @@ from __future__ import annotations
 from bocker.core import addresses, lifecycle
 from bocker.core.errors import Damaged
 from bocker.core.ids import ContainerId, ImageId
-from bocker.core.model import ContainerRecord, ImageTags
+from bocker.core.model import ContainerRecord, ImageContent, ImageTags
 from bocker.engine import layers, resolve, store
 from bocker.engine.building import aside_of, frozen_of
 from bocker.engine.burial import bury, is_orphan, lost
@@ -300,7 +300,18 @@ class _Sweep:
         self.lines += [f"Removed: {name}" for name in layers.collect(self.kernel)]
 
     def contents(self) -> None:
-        """Forget contents that nothing is made of."""
+        """Forget contents that nothing is made of. Of one whose record is damaged nothing is known any more but that
+        it is an image's, or nobody could tell which layers are needed."""
+        for uuid in self.kernel.records.list(store.CONTENTS):
+            try:
+                store.load_content(self.kernel, uuid)
+            except Missing:
+                continue
+            except Damaged:
+                self.kernel.records.write(
+                    store.content_key(uuid), store.encode(ImageContent(uuid, "", 0)), durable=True
+                )
+                self.lines.append(f"Repaired: the record of content {uuid}")
         for uuid in store.stray_contents(self.kernel):
             self._removed(self.kernel.records.remove, store.content_key(uuid), f"the record of content {uuid}")
 

@@ -9,7 +9,7 @@ import pytest
 
 from bocker.cli.output import error_line
 from bocker.core.errors import BockerError, Damaged, HostNotReady, NoSuchContainer
-from bocker.engine import stop
+from bocker.engine import stop, store
 from bocker.engine.tags import tag
 from bocker.fakes import interference
 from bocker.fakes.faults import Call, Meanwhile, RefuseCall
@@ -327,3 +327,15 @@ def test_an_emptied_record_costs_no_files() -> None:
     assert bench.cleanup() == (f"Repaired: the record of {WEB}",)
     assert bench.tree(WEB)["etc/mine"] == b"data"
     assert bench.logs("web").out == b""
+
+
+def test_a_damaged_record_of_an_images_content_is_mended() -> None:
+    """`prune` said: run cleanup, which did nothing; and no layer went any more."""
+    bench = with_container()
+    uuid = bench.kernel.storage.describe(BASE).uuid
+    interference.cut_file(bench.world, f"{META}/contents/{uuid}", 9)
+    with pytest.raises(Damaged):
+        store.contents_in_use(bench.kernel)
+    assert bench.cleanup() == (f"Repaired: the record of content {uuid}",)
+    assert [content.uuid for content in store.contents_in_use(bench.kernel)] == [uuid]
+    assert bench.run("probe", "echo", "hi").out == b"hi\n"
