@@ -30,25 +30,33 @@ mkdir -p "$cache"
 work=$(mktemp -d "$cache/box.XXXXXX")
 trap 'umount "$work/disk" 2>/dev/null || true; rm -rf "$work"' EXIT
 
-# apt_sources: the release, and the suite that the kernel comes from
+# apt_sources SUITE: what a suite's packages depend on as well
 apt_sources() {
-    echo "deb [signed-by=$keys] $mirror $release main"
-    echo "deb [signed-by=$keys] $mirror $release-updates main"
-    echo "deb [signed-by=$keys] $mirror-security $release-security main"
-    case $suite in
-        "$release") ;;
-        bullseye) echo "deb [signed-by=$keys] $mirror-security bullseye-security main" ;;
-        *) echo "deb [signed-by=$keys] $mirror $suite main" ;;
+    archive="[signed-by=$keys] $mirror"
+    case $1 in
+        *-backports) printf 'deb %s %s main\n' "$archive" "${1%-backports}" "$archive" "$1" ;;
+        sid) echo "deb $archive sid main" ;;
+        *) printf 'deb %s main\n' "$archive $1" "$archive-security $1-security" ;;
     esac
 }
 
-# kernel_package: as apt-get takes it
-kernel_package() {
-    case $suite in
-        "$release") echo linux-image-cloud-amd64 ;;
-        bullseye) echo linux-image-cloud-amd64/bullseye-security ;;
-        *) echo "linux-image-cloud-amd64/$suite" ;;
-    esac
+# add_kernel ROOT: the suite's, unpacked there, with an initrd of the release's tools. Its own scripts want
+# the tools of its own release.
+add_kernel() {
+    apt_sources "$suite" | mmdebstrap --variant=extract --verbose --skip=output/dev --include=linux-image-cloud-amd64 \
+        --aptopt="APT::Default-Release \"/^$suite(-security)?\$/\"" --aptopt='APT::Install-Recommends false' \
+        "${suite%-backports}" "$work/kernel" -
+    modules=$(echo "$work"/kernel/lib/modules/* "$work"/kernel/usr/lib/modules/*)
+    for directory in $modules; do
+        [ -d "$directory" ] || continue
+        version=${directory##*/}
+        cp -a "$directory" "$1/lib/modules/"
+        for file in vmlinuz config; do # since 7.0 they lie beside the modules
+            cp "$work/kernel/boot/$file-$version" "$1/boot/" 2>/dev/null || cp "$directory/$file" "$1/boot/$file-$version"
+        done
+    done
+    chroot "$1" depmod "$version"
+    chroot "$1" update-initramfs -c -k "$version"
 }
 
 # configure ROOT: what a Vagrant box has, and nothing that waits for a network that is not there
@@ -104,20 +112,25 @@ make_disk() {
 }
 
 make_box() {
-    apt_sources | mmdebstrap --variant=minbase --quiet --skip=output/dev --aptopt="APT::Default-Release \"$release\"" \
-        --aptopt='APT::Install-Recommends false' --include="$(echo $packages)" --include="$(kernel_package)" \
-        "$release" "$work/root" -
+    apt_sources "$release" | mmdebstrap --variant=minbase --verbose --skip=output/dev \
+        --aptopt='APT::Install-Recommends false' --include="$(echo $packages)" "$release" "$work/root" -
+    mkdir -p "$work/root/lib/modules"
+    add_kernel "$work/root"
     configure "$work/root"
     boot_files "$work/root" "$work/boot"
     make_disk "$work/root" "$work/boot" "$work/raw"
-    qemu-img convert -c -O qcow2 "$work/raw" "$work/box.img"
+    qemu-img convert -c -O qcow2 -o compression_type=zstd "$work/raw" "$work/box.img"
     echo "{\"provider\":\"libvirt\",\"format\":\"qcow2\",\"virtual_size\":${disk_size%G}}" >"$work/metadata.json"
     echo 'Vagrant.configure("2") { |config| config.vm.guest = :debian }' >"$work/Vagrantfile"
     tar --create --file "$work/box" --directory "$work" metadata.json Vagrantfile box.img
 }
 
 log=$work/log
-if ! (set -e; make_box) >"$log" 2>&1 </dev/null; then
+set +e # in a condition the shell would go on after a failure within
+(set -e; make_box) >"$log" 2>&1 </dev/null
+code=$?
+set -e
+if [ "$code" -ne 0 ]; then
     cat "$log" >&2
     echo "box.sh: the box could not be made" >&2
     exit 1

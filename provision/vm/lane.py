@@ -29,15 +29,14 @@ import sysconfig
 import tempfile
 import time
 import zlib
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from xml.etree import ElementTree
+
+from results import TABLE, Row, count
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "provision/vm"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "bocker"
-TABLE = ROOT / "docs/virtual-machine.md"
 PACKAGES = (
     "vagrant vagrant-libvirt libvirt-daemon-system libvirt-clients dnsmasq-base qemu-utils qemu-system-x86 "
     "extlinux fdisk e2fsprogs mmdebstrap iptables iproute2 rsync openssh-client zstd"
@@ -47,15 +46,15 @@ ROOM_BYTES = 4 << 30
 MEMORY_BYTES = 5 << 30  # the machine has 4 GiB
 SECONDS = 1200
 RESERVE_SECONDS = 100  # to finish the test that runs, skip the others, and destroy the machine
-SLOWNESS = 10  # of qemu's emulation, on a machine with other work
+SLOWNESS = 20  # of qemu's emulation, on a machine with other work
 FIRST = [  # what is different beside systemd and in version 2 of control groups
     *(f"tests/system/test_{name}.py" for name in "linux_cgroups run exec isolation removal setup".split()),
     *(f"tests/system/test_contracts.py::Test{name}" for name in "Cgroups Processes Namespaces Firewall".split()),
     *(f"tests/system/test_{name}.py" for name in "kernel_facts masquerade linux_host bash_bugs".split()),
 ]
 CONTRACTS = "tests/system/test_contracts.py"
+TESTS_HAVE_RUN = (0, 1)  # exit codes of pytest
 SANDBOXES = 2  # at a time, as many as the machine has processors
-LEFT_OUT = "the time was up"
 
 
 def main() -> int:
@@ -106,7 +105,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=SECONDS, help=f"for the tests; 0 is without limit ({SECONDS})")
     parser.add_argument("--limit", type=int, default=0, help="seconds for the whole lane: tests get what is left of it")
     parser.add_argument("--prepare", action="store_true", help="only make what is made once: packages, box, emulator")
-    parser.add_argument("--table", action="store_true", help=f"write the counts into {TABLE.name}")
+    parser.add_argument("--table", action="store_true", help=f"write the counts into docs/{TABLE.name}")
     parser.add_argument("--inside", metavar="DIR", help=argparse.SUPPRESS)
     parser.add_argument("tests", nargs="*", help="as pytest takes them, in place of all system tests")
     return parser.parse_args()
@@ -161,14 +160,15 @@ def inside(work: Path, options: argparse.Namespace) -> int:
         machine.up(work / "box")
         tell(started, "the machine is up")
         kernel = machine.ask("uname -r").strip()
-        run_tests(machine, results, options, started)
+        broken = run_tests(machine, results, options, started)
     finally:
         machine.destroy()
-    counts = count(results)
-    print(report(kernel, counts), flush=True)
+    counts = count(sorted(results.glob("*.xml")))
+    what = Row(options.kernel, kernel, "v2, systemd", counts, round(time.monotonic() - started), options.tests)
+    print("\n".join([*what.report(), *broken]), flush=True)
     if options.table:
-        write_row(options, kernel, counts, round(time.monotonic() - started))
-    return 0 if counts["passed"] and not counts["failed"] else 1
+        what.write(TABLE)
+    return 0 if counts["passed"] and not counts["failed"] and not broken else 1
 
 
 class Machine:
@@ -241,30 +241,36 @@ class Machine:
         subprocess.run(["vagrant", "destroy", "--force"], env=self.environment, stdin=subprocess.DEVNULL, check=False)
 
 
-def run_tests(machine: Machine, results: Path, options: argparse.Namespace, started: float) -> None:
-    """Run the tests with systemd, over a reboot too; then the system tests in two sandboxes at a time."""
+def run_tests(machine: Machine, results: Path, options: argparse.Namespace, started: float) -> list[str]:
+    """Run the tests with systemd, over a reboot too; then the system tests in two sandboxes at a time.
+
+    Returns a line for each program that ended otherwise than pytest does when tests passed or failed: a
+    sandbox that had something left is one.
+    """
+    codes = {}
     machine.ask(
         "cd /opt/made && sudo mkdir -p site /opt/results/claims && sudo tar --extract --file site.tar --directory site"
         " && sudo tar --extract --file home/bocker.tar --directory home"
     )
     if not options.tests:
-        machine.call(
-            pytest("systemd", ["tests/vm/test_systemd.py", "tests/vm/test_before_reboot.py"], 0, sandbox=False)
-        )
+        words = ["tests/vm/test_systemd.py", "tests/vm/test_before_reboot.py"]
+        codes["systemd"] = machine.start(pytest("systemd", words, 0, sandbox=False)).wait()
         machine.reboot()
         tell(started, "the machine is up again")
-        machine.call(pytest("reboot", ["tests/vm/test_after_reboot.py"], 0, sandbox=False))
+        words = ["tests/vm/test_after_reboot.py"]
+        codes["reboot"] = machine.start(pytest("reboot", words, 0, sandbox=False)).wait()
     selection = options.tests or in_order(system_tests(), answer("sh", "-c", f"git -C {ROOT} rev-parse HEAD || date"))
     seconds = options.seconds
     if options.limit:
         left = options.limit - (time.monotonic() - started) - RESERVE_SECONDS
         seconds = max(round(min(seconds or left, left)), 1)
-    running = [machine.start(pytest(f"system-{number}", selection, seconds)) for number in range(SANDBOXES)]
-    for process in running:
-        process.wait()
+    names = [f"system-{number}" for number in range(SANDBOXES)]
+    running = {name: machine.start(pytest(name, selection, seconds)) for name in names}
+    codes.update({name: process.wait() for name, process in running.items()})
     tell(started, "the tests have ended")
     machine.ask("sudo chmod -R a+rX /opt/results")
     machine.fetch("/opt/results/", results)
+    return [f"FAILED {name}: exit code {code}" for name, code in codes.items() if code not in TESTS_HAVE_RUN]
 
 
 def system_tests() -> list[str]:
@@ -297,48 +303,7 @@ def pytest(name: str, selection: Sequence[str], seconds: int, sandbox: bool = Tr
         words += [python, "-m", "tests.system.sandbox", "--"]
     words += [python, "-m", "pytest", "-p", "no:cacheprovider", "--timeout", "600", "--tb", "short"]
     words += ["--junit-xml", f"/opt/results/{name}.xml", *selection]
-    return f"cd /vagrant && {shlex.join(words)} 2>&1 | sudo tee /opt/results/{name}.log"
-
-
-def count(results: Path) -> Counter[str]:
-    """Return how many tests passed, failed, were not for this machine, and had no time."""
-    counts: Counter[str] = Counter()
-    files = sorted(results.glob("*.xml"))
-    for case in (case for file in files for case in ElementTree.parse(file).iter("testcase")):
-        kinds = {child.tag: child.get("message") or "" for child in case}
-        if {"failure", "error"} & set(kinds):
-            counts["failed"] += 1
-            print(f"FAILED {case.get('classname')}::{case.get('name')}")
-        elif "skipped" in kinds:
-            counts["left out" if LEFT_OUT in kinds["skipped"] else f"skipped: {kinds['skipped']}"] += 1
-        else:
-            counts["passed"] += 1
-    for log in sorted(results.glob("*.log")):
-        if not log.with_suffix(".xml").exists():
-            counts["failed"] += 1
-            print(f"FAILED {log.name}: there are no results\n{log.read_text(errors='replace')[-2000:]}")
-    return counts
-
-
-def report(kernel: str, counts: Counter[str]) -> str:
-    """Return the counts as a person reads them."""
-    lines = [f"vagrant: Linux {kernel}, control groups v2, systemd"]
-    return "\n".join([*lines, *(f"  {number:5} {what}" for what, number in sorted(counts.items()))])
-
-
-def write_row(options: argparse.Namespace, kernel: str, counts: Counter[str], seconds: int) -> None:
-    """Put this kernel's row into the table, in place of the one that it had."""
-    suite = options.kernel
-    skipped = sum(number for what, number in counts.items() if what.startswith("skipped"))
-    only = f", only {', '.join(options.tests)}" if options.tests else ""
-    date = time.strftime("%Y-%m-%d") + only
-    numbers = f"{counts['passed']} | {counts['failed']} | {skipped} | {counts['left out']}"
-    row = f"| {suite} | {kernel} | v2, systemd | {numbers} | {seconds // 60} min | {date} |"
-    lines = TABLE.read_text().splitlines()
-    kept = [line for line in lines if not line.startswith(f"| {suite} | ")]
-    last = max(place for place, line in enumerate(kept) if re.match(r"\| \S+ \| \d|\|---", line))
-    kept.insert(last + 1, row)
-    TABLE.write_text("\n".join(kept) + "\n")
+    return f"set -o pipefail; cd /vagrant && {shlex.join(words)} 2>&1 | sudo tee /opt/results/{name}.log"
 
 
 def has_virtualisation() -> bool:
