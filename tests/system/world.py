@@ -67,9 +67,15 @@ def groups_below(parent: str) -> Iterator[str]:
 
 def group_parents(parent: str) -> list[str]:
     """Return the directories called `parent`, or `parent-…`, at the top of each hierarchy of control groups."""
-    tops = [GROUPS, *(f"{GROUPS}/{name}" for name in os.listdir(GROUPS))]
-    found = [f"{top}/{name}" for top in tops if os.path.isdir(top) for name in os.listdir(top)]
+    found = [f"{top}/{name}" for top in _hierarchies() for name in os.listdir(top)]
     return [path for path in found if _is_of(parent, os.path.basename(path)) and os.path.isdir(path)]
+
+
+def _hierarchies() -> list[str]:
+    """Return where the hierarchies are mounted; in version 2 what is below the top may be another sandbox's, and go."""
+    if os.path.exists(f"{GROUPS}/cgroup.controllers"):
+        return [GROUPS]
+    return [top for top in (GROUPS, *(f"{GROUPS}/{name}" for name in os.listdir(GROUPS))) if os.path.isdir(top)]
 
 
 def _other_parents(settings: Settings) -> list[str]:
