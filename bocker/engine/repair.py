@@ -302,6 +302,8 @@ class _Sweep:
     def contents(self) -> None:
         """Forget contents that nothing is made of. Of one whose record is damaged nothing is known any more but that
         it is an image's, or nobody could tell which layers are needed."""
+        for uuid in store.stray_contents(self.kernel):
+            self._removed(self.kernel.records.remove, store.content_key(uuid), f"the record of content {uuid}")
         for uuid in self.kernel.records.list(store.CONTENTS):
             try:
                 store.load_content(self.kernel, uuid)
@@ -312,8 +314,6 @@ class _Sweep:
                     store.content_key(uuid), store.encode(ImageContent(uuid, "", 0)), durable=True
                 )
                 self.lines.append(f"Repaired: the record of content {uuid}")
-        for uuid in store.stray_contents(self.kernel):
-            self._removed(self.kernel.records.remove, store.content_key(uuid), f"the record of content {uuid}")
 
     def tags(self) -> None:
         """Leave a tag that two images have to the newer one."""

@@ -69,7 +69,10 @@ def finish(kernel: Kernel, record: ContainerRecord, code: int, oom_killed: bool,
 
         _attempt(console, destroy, kernel, store.id_of(record), record.name)
         return
-    _attempt(console, store.save_container, kernel, ended)
+    try:
+        store.save_container(kernel, ended)
+    except KernelError as error:  # Missing too: the store may be unmounted
+        _tell(console, error)
     _attempt(console, kernel.namespaces.remove, addresses.namespace_of(store.id_of(record)))
     _attempt(console, kernel.cgroups.remove, record.id)
 
@@ -80,9 +83,13 @@ def _attempt(console: Console, step: Callable[..., object], *arguments: object) 
     except Missing:
         return
     except KernelError as error:
-        from bocker.engine.failures import reason_of
+        _tell(console, error)
 
-        console.notice(f"The container's end could not be seen to: {reason_of(error)}; then run: bocker cleanup")
+
+def _tell(console: Console, error: KernelError) -> None:
+    from bocker.engine.failures import reason_of
+
+    console.notice(f"The container's end could not be seen to: {reason_of(error)}; then run: bocker cleanup")
 
 
 def _oom_kills(kernel: Kernel, group: str) -> int:

@@ -29,26 +29,34 @@ LONGEST_NAME = 255 - len("..new")  # what a record is called while it is replace
 class FakeRecords(View, Records):
     """The records below one directory of the host."""
 
-    __slots__ = ("_appending", "_root")
+    __slots__ = ("_appending", "_root", "_was_there")
 
     def __init__(self, kernel: FakeKernel, port: str, root: str) -> None:
         super().__init__(kernel, port)
         self._root = root
         self._appending: Opened | None = None
+        self._was_there = False  # then it is not made again
 
     def claim(self, key: str, data: bytes) -> None:
-        self._change("claim", key, lambda state: _claim(state, self._root, key, data))
+        self._change("claim", key, lambda state: _claim(self._checked(state), self._root, key, data))
+        self._was_there = True
 
     def write(self, key: str, data: bytes, durable: bool = False) -> None:
-        self._change("write", key, lambda state: _write(state, self._root, key, data, durable))
+        self._change("write", key, lambda state: _write(self._checked(state), self._root, key, data, durable))
+        self._was_there = True
 
     def append(self, key: str, data: bytes) -> None:
         path = _path_or_none(self._root, key)
         kept = self._appending if self._appending is not None and self._appending[0] == path else None
-        self._appending = self._apply("append", key, lambda state: _append(state, self._root, key, data, kept))
+        self._appending = self._apply(
+            "append", key, lambda state: _append(state if kept else self._checked(state), self._root, key, data, kept)
+        )
+        self._was_there = True
 
     def read(self, key: str, offset: int = 0) -> bytes:
-        return self._ask("read", key, lambda state: _read(state, self._root, key)[offset:])
+        data = self._ask("read", key, lambda state: _read(state, self._root, key)[offset:])
+        self._was_there = True
+        return data
 
     def remove(self, key: str) -> None:
         self._change("remove", key, lambda state: _remove(state, _path(self._root, key)))
@@ -63,9 +71,16 @@ class FakeRecords(View, Records):
             token = self._world.apply(f"{self._port}.lock", name, lambda state: self._take(state, name, wait, shared))
         return FakeLock(self._kernel, token)
 
+    def _checked(self, state: State) -> State:
+        """Refuse to make the directory again that was there: what it lies in was unmounted."""
+        if self._was_there and not files.is_directory(state, self._root):
+            raise Refused(errno.ENOENT, self._root)
+        return state
+
     def _take(self, state: State, name: str, wait: bool, shared: bool) -> tuple[State, int | None]:
         _check_part(name)
-        state, tree = _lock_file(state, self._root, name)
+        state, tree = _lock_file(self._checked(state), self._root, name)
+        self._was_there = True
         if any(not (shared and row.shared) for row in _holders(state, self._root, name, tree)):
             if not wait:
                 raise Refused(errno.EAGAIN, name)

@@ -13,7 +13,8 @@ class Records(ABC):
     """Files below one directory, mode 0600 in directories of mode 0700, made as needed.
 
     A key is `FOLDER/NAME`; both parts are one path component that does not begin with a dot and
-    has at most 250 bytes. The directory above the first one is not made: Missing when writing. A
+    has at most 250 bytes. The directory above the first one is not made: Missing when writing; nor is
+    the first one again when it is gone after it was read or written, as what it lies in was unmounted. A
     reader sees a record as it was before or after a write, never half of one.
 
     Errors of every method: Invalid for a bad key (EINVAL), Denied, ReadOnly, NoSpace (when

@@ -38,10 +38,11 @@ class LinuxRecords(Records):
     killed in between leaves there is overwritten by the next one, or goes with the record.
     """
 
-    __slots__ = ("_appending", "_root")
+    __slots__ = ("_appending", "_root", "_was_there")
 
     def __init__(self, root: str) -> None:
         self._root = root
+        self._was_there = False  # then it is not made again: what it was in has been unmounted
         self._appending: tuple[str, int] | None = None  # the path that was last appended to, open
 
     def __del__(self) -> None:
@@ -77,6 +78,7 @@ class LinuxRecords(Records):
         with translated("records.read", key):
             folder, name = self._place(key)
             fd = os.open(f"{folder}/{name}", READ)
+            self._was_there = True
             try:
                 return read_from(fd, offset)
             finally:
@@ -119,11 +121,14 @@ class LinuxRecords(Records):
     def _in(self, folder: str, make: Callable[[], int]) -> int:
         """Do something in a folder, which is made only when the kernel says that it is missing."""
         try:
-            return make()
+            done = make()
         except FileNotFoundError:
-            make_folder(self._root)
+            if not self._was_there:
+                make_folder(self._root)
             make_folder(folder)
-            return make()
+            done = make()
+        self._was_there = True
+        return done
 
     def _replace(self, folder: str, name: str, data: bytes, durable: bool) -> bool:
         fd = self._in(folder, lambda: written(folder, data))

@@ -13,6 +13,7 @@ from bocker.engine import stop, store
 from bocker.engine.tags import tag
 from bocker.fakes import interference
 from bocker.fakes.faults import Call, Meanwhile, RefuseCall
+from bocker.fakes.state import HOST
 from tests.unit.engine.bench import Bench, Screen, ready
 from tests.unit.engine.test_sweep import crash, removed
 
@@ -339,3 +340,17 @@ def test_a_damaged_record_of_an_images_content_is_mended() -> None:
     assert bench.cleanup() == (f"Repaired: the record of content {uuid}",)
     assert [content.uuid for content in store.contents_in_use(bench.kernel)] == [uuid]
     assert bench.run("probe", "echo", "hi").out == b"hi\n"
+
+
+def test_nothing_is_written_where_the_store_was_mounted() -> None:
+    """The end of a container went into the directory below, and nobody was told that it is lost."""
+    bench = with_container()
+    (mount,) = (row for row in bench.world.state.mounts[HOST] if row.target == "/var/bocker")
+    screen = Screen(lambda data: interference.unmount(bench.world, "/var/bocker"))
+    assert bench.run("probe", "echo", "up", name="live", screen=screen).code == 0
+    (line,) = screen.notices
+    assert line.startswith("The container's end could not be seen to: there is no such thing (records.write ")
+    assert sorted(bench.world.tree("/var/bocker")) == [""]
+    interference.mount(bench.world, mount)
+    assert bench.ps() == {WEB: "exited", "ps_42003": "dead"}
+    assert bench.logs("live").out == b"up\n"

@@ -174,7 +174,7 @@ COMMANDS = [
     Command("rm container", with_container, lambda bench: removed(bench, "web"), 20, True),
     Command("rm image", with_two_images, lambda bench: removed(bench, "app"), 34, True),
     Command("stop", with_orphan, lambda bench: stopped(bench, "live"), 12, True),
-    Command("cleanup", after_a_crash, lambda bench: bench.cleanup(), 85, True),
+    Command("cleanup", after_a_crash, lambda bench: bench.cleanup(), 84, True),
 ]
 NAMES = [command.name for command in COMMANDS]
 
