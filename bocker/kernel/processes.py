@@ -59,7 +59,9 @@ class Processes(ABC):
         """Make the first process of a container, in namespaces of its own and in `spec.group`.
 
         The steps (`core.spec.CREATE_STEPS`) go on in the child after this returns; one that fails
-        is reported by `release`. Raise StepFailed at `clone` when there can be no process.
+        is reported by `release`. Raise StepFailed at `clone` when there can be no process, and here
+        already for the step of a group that is not there, where a process is born in its group (version 2
+        of control groups, clone(2), CLONE_INTO_CGROUP).
         """
 
     @abstractmethod
