@@ -571,10 +571,14 @@ class ProcessesContract:
         A group that is not there is met before there is a child where it would be born in it.
         """
         spec = containers.spec(**changes)
-        created = []
-        with pytest.raises(StepFailed) as caught:
+        created: list[Process] = []
+
+        def start() -> None:
             created.append(containers.create(spec))
             kernel.processes.release(created[0])
+
+        with pytest.raises(StepFailed) as caught:
+            start()
         assert (caught.value.step, caught.value.errno) == (step, number)
         assert created or step == plan.STEP_GROUP
         assert not any(kernel.processes.alive(process.identity) for process in created)
