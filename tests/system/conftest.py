@@ -48,8 +48,8 @@ def _takes_long(item: pytest.Item) -> bool:
 def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
     """Pass over a file, or a class of it, that the sandbox beside this one has taken; it reports those tests."""
     directory = os.environ.get(CLAIMS)
-    tests = item.nodeid if _takes_long(item) else item.nodeid.rpartition("::")[0]
-    return True if directory and not _claimed(directory, tests) else None
+    taken = item if _takes_long(item) else item.parent or item
+    return True if directory and not _claimed(directory, taken.nodeid) else None
 
 
 @functools.cache
