@@ -301,7 +301,7 @@ def pytest(name: str, selection: Sequence[str], seconds: int, sandbox: bool = Tr
     words = ["sudo", "env", *(f"{key}={value}" for key, value in environment.items())]
     if sandbox:
         words += [python, "-m", "tests.system.sandbox", "--"]
-    words += [python, "-m", "pytest", "-p", "no:cacheprovider", "--timeout", "600", "--tb", "short"]
+    words += [python, "-m", "pytest", "-p", "no:cacheprovider", "--timeout", str(60 * SLOWNESS), "--tb", "short"]
     words += ["--junit-xml", f"/opt/results/{name}.xml", *selection]
     return f"set -o pipefail; cd /vagrant && {shlex.join(words)} 2>&1 | sudo tee /opt/results/{name}.log"
 
