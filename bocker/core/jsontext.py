@@ -24,6 +24,8 @@ def loads(data: bytes) -> Any:
         value, end = _scanner(text, 0)
     except StopIteration:
         raise ValueError("not JSON") from None
+    except SystemError:  # the C scanner has an error to raise, and finds no `json.decoder` to take it from
+        raise ValueError("not JSON, or a part of it") from None
     except RecursionError:
         raise ValueError("nested too deep") from None
     if end != len(text):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +38,28 @@ def test_json_that_is_none_raises_value_error(data: bytes) -> None:
 def test_json_that_is_damaged_raises_value_error(data: bytes) -> None:
     with pytest.raises(ValueError):
         jsontext.loads(data)
+
+
+def test_json_that_was_cut_raises_value_error_where_the_library_is_not_loaded() -> None:
+    """As in an installed bocker: the C scanner looks for the library's error in a module that nobody has imported, and
+    gave SystemError. So a record that was cut stopped every command, `cleanup` too."""
+    program = f"""
+import sys
+sys.path.insert(0, {str(Path(jsontext.__file__).parents[2])!r})
+from bocker.core import jsontext
+assert "json.decoder" not in sys.modules
+whole = jsontext.dumps({{"id": "ps_42002", "command": ["a"], "oom_killed": False, "created_ns": 17}}).strip()
+for length in range(len(whole)):
+    try:
+        jsontext.loads(whole[:length])
+    except ValueError:
+        continue
+    sys.exit(f"taken: {{whole[:length]}}")
+"""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_what_has_no_json_form_is_refused() -> None:
