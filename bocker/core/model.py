@@ -126,13 +126,13 @@ class LayerRecord(Value):
 
 class SetupRecord(Value):
     """What `setup` changed on the host, so that `--undo` takes back exactly that. subnet: what was asked
-    for, if anything, as a boot forgets the bridge."""
+    for, if anything, as a boot forgets the bridge. raised_bridge: one of a person's own, that was down."""
 
     backing_file: str | None = None
     mounted_store: bool = False
     made_store_directory: bool = False
     bridge: str | None = None
-    bridge_address: str | None = None
+    raised_bridge: str | None = None
     subnet: str | None = None
     forwarding_was: str | None = None
     table: str | None = None

@@ -186,13 +186,25 @@ class _Setup:
                 "delete that link, or choose another name with BOCKER_BRIDGE",
             )
         if not bridge.addresses:
-            gateway = self.subnet.gateway
-            if self.record.bridge != name:
-                self.note(bridge_address=str(gateway))
-            network.add_address(name, gateway)
-            self.lines.append(f"Added: {gateway} to {name}")
+            self._add_address(name)
         if not bridge.up:
-            network.set_up(name, True)
+            self._raise(name)
+
+    def _add_address(self, bridge: str) -> None:
+        gateway = self.subnet.gateway
+        if self.record.bridge != bridge:
+            raise HostNotReady(
+                f"the bridge {bridge} has no address, and bocker did not make it",
+                f"give it one: ip address add {gateway} dev {bridge}",
+            )
+        self.kernel.network.add_address(bridge, gateway)
+        self.lines.append(f"Added: {gateway} to {bridge}")
+
+    def _raise(self, bridge: str) -> None:
+        if self.record.bridge != bridge:
+            self.note(raised_bridge=bridge)
+            self.lines.append(f"Set: {bridge} up")
+        self.kernel.network.set_up(bridge, True)
 
     @property
     def subnet(self) -> Subnet:
@@ -304,6 +316,11 @@ class _Undo:
             self.lines.append(f"Set: {FORWARDING} = {record.forwarding_was}")
         if record.bridge is not None and _undone(self.kernel.network.delete, record.bridge):
             self.lines.append(f"Removed: {record.bridge}")
+        if record.raised_bridge is not None and _undone(self._lower, record.raised_bridge):
+            self.lines.append(f"Set: {record.raised_bridge} down")
+
+    def _lower(self, bridge: str) -> None:
+        self.kernel.network.set_up(bridge, False)
 
     def _detach(self, target: str) -> None:
         self.kernel.host.unmount(target, detach=True)

@@ -9,6 +9,7 @@ import pytest
 from bocker.core.addresses import parse_interface, parse_subnet
 from bocker.core.errors import BockerError, HostNotReady
 from bocker.engine import setup
+from tests.unit.engine.bench import Bench
 from tests.unit.engine.test_setup import SMALL, RefuseOperation, bare, new_on_the_host, on_the_host, undo
 
 
@@ -141,3 +142,37 @@ def test_a_bridge_that_has_no_room_for_containers_is_said() -> None:
     bench.kernel.network.set_up("bridge0", True)
     with pytest.raises(HostNotReady, match="/31"):
         bench.setup()
+
+
+def with_own_bridge(*addresses: str) -> Bench:
+    """Return a bare host on which a person has made the bridge; it is down."""
+    bench = bare()
+    bench.kernel.network.create_bridge("bridge0", setup.BRIDGE_MAC)
+    for address in addresses:
+        bench.kernel.network.add_address("bridge0", parse_interface(address))
+    return bench
+
+
+def test_a_persons_bridge_gets_no_address_that_undo_could_not_take_back() -> None:
+    bench = with_own_bridge()
+    with pytest.raises(HostNotReady, match="the bridge bridge0 has no address, and bocker did not make it") as refused:
+        bench.setup(size_bytes=SMALL)
+    assert refused.value.hint == "give it one: ip address add 10.0.0.1/24 dev bridge0"
+    assert bench.kernel.network.link("bridge0").addresses == ()
+
+
+def test_a_persons_bridge_that_was_down_is_down_again_after_undo() -> None:
+    bench = with_own_bridge("10.0.0.1/24")
+    before = bench.kernel.network.link("bridge0")
+    assert "Set: bridge0 up" in bench.setup(size_bytes=SMALL)
+    assert bench.kernel.network.link("bridge0").up
+    assert "Set: bridge0 down" in undo(bench, delete_data=True)
+    assert bench.kernel.network.link("bridge0") == before
+    assert undo(bench, delete_data=True) == ()
+
+
+def test_a_persons_bridge_that_was_down_and_is_gone_is_no_failure() -> None:
+    bench = with_own_bridge("10.0.0.1/24")
+    bench.setup(size_bytes=SMALL)
+    bench.kernel.network.delete("bridge0")
+    assert not [line for line in undo(bench, delete_data=True) if "bridge0" in line]
