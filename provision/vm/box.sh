@@ -8,7 +8,7 @@
 set -eu
 suite=${1:-bookworm}
 release=bookworm
-mirror=http://deb.debian.org/debian
+here=$(dirname "$(readlink -f "$0")")
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
 disk_size=6G
 boot_mib=128
@@ -26,6 +26,8 @@ if [ -s "$box" ]; then
     echo "$box"
     exit 0
 fi
+mirror=$("$here/mirror.sh" Debian)
+security=$("$here/mirror.sh" Debian-Security)
 mkdir -p "$cache"
 work=$(mktemp -d "$cache/box.XXXXXX")
 trap 'umount "$work/disk" 2>/dev/null || true; rm -rf "$work"' EXIT
@@ -33,10 +35,11 @@ trap 'umount "$work/disk" 2>/dev/null || true; rm -rf "$work"' EXIT
 # apt_sources SUITE: what a suite's packages depend on as well
 apt_sources() {
     archive="[signed-by=$keys] $mirror"
+    updates="[signed-by=$keys] $security"
     case $1 in
         *-backports) printf 'deb %s %s main\n' "$archive" "${1%-backports}" "$archive" "$1" ;;
         sid) echo "deb $archive sid main" ;;
-        *) printf 'deb %s main\n' "$archive $1" "$archive-security $1-security" ;;
+        *) printf 'deb %s main\n' "$archive $1" "$updates $1-security" ;;
     esac
 }
 

@@ -8,7 +8,7 @@
 set -eu
 release=trixie
 suite=trixie-backports
-mirror=http://deb.debian.org/debian
+here=$(dirname "$(readlink -f "$0")")
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/bocker
@@ -18,6 +18,7 @@ if [ -x "$program" ]; then
     echo "$program"
     exit 0
 fi
+mirror=$("$here/mirror.sh" Debian)
 mkdir -p "$cache"
 new=$(mktemp -d "$cache/qemu.XXXXXX")
 trap 'rm -rf "$new"' EXIT
