@@ -97,6 +97,17 @@ class GroupGone(BockerError):
         self.reference = reference
 
 
+class FilesGone(BockerError):
+    """Somebody deleted the files of a container that runs."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(
+            f"The files of container '{reference}' are gone",
+            f"somebody deleted them; end the container with: bocker stop {reference}",
+        )
+        self.reference = reference
+
+
 class StillRunning(BockerError):
     """A running container is not removed without `-f`."""
 

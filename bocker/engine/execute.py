@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from bocker.core import lifecycle
-from bocker.core.errors import GroupGone, NotRunning, UsageError
+from bocker.core.errors import FilesGone, GroupGone, NotRunning, UsageError
 from bocker.core.spec import STEP_GROUP
 from bocker.core.value import Value
 from bocker.engine import plan, program, readiness, resolve, store
@@ -78,6 +78,8 @@ def _release(
     try:
         kernel.processes.release(process)
     except StepFailed as failure:
+        if not store.has_subvolume(kernel, record.id):
+            raise FilesGone(request.container) from failure
         place = f"container '{request.container}'"
         error = not_started(wanted.words[0], failure) or not_placed(wanted, place, failure, NOT_EXECUTABLE)
         if error is not None:

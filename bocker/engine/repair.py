@@ -210,6 +210,7 @@ class _Sweep:
 
     def _has_own_files(self, container: ContainerId) -> bool:
         try:
+            self.kernel.storage.sync()  # the size is known only when it is on disk
             return self.kernel.storage.size_bytes(str(container), since=str(container)) > 0
         except (Missing, Invalid):
             return False

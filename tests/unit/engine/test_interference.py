@@ -354,3 +354,19 @@ def test_nothing_is_written_where_the_store_was_mounted() -> None:
     interference.mount(bench.world, mount)
     assert bench.ps() == {WEB: "exited", "ps_42003": "dead"}
     assert bench.logs("live").out == b"up\n"
+
+
+def test_a_container_whose_files_were_deleted_while_it_runs() -> None:
+    """It said that it could not drop privileges, or that there is no such program."""
+    bench = with_container()
+    lines: list[str] = []
+
+    def intrude() -> None:
+        interference.delete_subvolume(bench.world, "/var/bocker/ps_42003")
+        lines.append(refused(lambda: bench.execute("live", "probe", "echo", "hi")))
+
+    while_it_runs(bench, intrude)
+    assert lines == [
+        "The files of container 'live' are gone; somebody deleted them; end the container with: bocker stop live"
+    ]
+    assert bench.cleanup() == ("Removed: ps_42003",)
