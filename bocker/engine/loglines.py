@@ -63,12 +63,12 @@ def whole_length(log: bytes) -> int:
 def last_lines(entries: list[Entry], count: int) -> list[Entry]:
     """Return the entries of the last `count` lines that the program wrote, an unfinished one included."""
     seen = 0
-    is_open: dict[int, bool] = {}
+    streams: set[int] = set()
     for index in range(len(entries) - 1, -1, -1):
         entry = entries[index]
-        if entry.ends_line or entry.stream not in is_open:
+        if entry.ends_line or entry.stream not in streams:
             seen += 1
-            is_open[entry.stream] = True
+            streams.add(entry.stream)
         if seen > count:
             return entries[index + 1 :]
     return entries

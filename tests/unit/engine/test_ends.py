@@ -1,0 +1,294 @@
+"""The ends of things: groups that empty late, ids that linger, records that say too little or of somebody else."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+
+import pytest
+
+from bocker.core.errors import AmbiguousReference, BockerError, Damaged, HostNotReady, NestedSubvolumes, NoSuchContainer
+from bocker.core.ids import ContainerId, ImageId
+from bocker.core.settings import Settings
+from bocker.core.spec import STEP_USER
+from bocker.engine import burial, layers, plan, program, resolve, setup, store
+from bocker.engine.relay import not_placed
+from bocker.engine.supervise import finish
+from bocker.fakes.faults import Call, RefuseCall
+from bocker.kernel.errors import StepFailed
+from tests.unit.engine.bench import Screen, ready
+from tests.unit.engine.test_repair import killed
+from tests.unit.engine.test_setup import SMALL, RefuseOperation, bare, undo
+from tests.unit.engine.test_sweep import crash
+
+WEB = ContainerId(42002)
+SLEEPING = ("probe", "echo", "up", ",", "sleep", "5", ",", "exit", "3")
+
+
+class RefuseTimes(RefuseOperation):
+    """Refuses the first calls of one operation."""
+
+    def __init__(self, operation: str, number: int, times: int) -> None:
+        super().__init__(operation, number)
+        self.times = times
+
+    def around(self, call: Call, act: Callable[[], object], refuse: Callable[[], None]) -> object:  # type: ignore[override]
+        if call.operation == self.operation:
+            self.times -= 1
+        return act() if self.times < 0 else super().around(call, act, refuse)
+
+
+@pytest.mark.parametrize(("times", "is_left"), [(3, False), (10_000, True)])
+def test_a_group_that_empties_a_moment_later_is_waited_for_and_one_that_does_not_is_left(
+    times: int, is_left: bool
+) -> None:
+    bench = killed()
+    before_ns = bench.kernel.ambient.now_ns()
+    bench.kernel.gate = RefuseTimes("cgroups.remove", errno.EBUSY, times)
+    dead = burial.bury(bench.kernel, store.load_container(bench.kernel, WEB))
+    assert dead.state == "dead"
+    assert ("ps_42002" in bench.program().cgroups.names()) is is_left
+    waited_s = (bench.kernel.ambient.now_ns() - before_ns) / 1e9
+    assert waited_s == pytest.approx(burial.GROUP_EMPTIES_S * min(times, burial.GROUP_ROUNDS), abs=0.01)
+
+
+def test_an_id_that_is_claimed_and_one_that_is_locked_are_passed_over() -> None:
+    bench = ready()
+    bench.kernel.records.claim("containers/ps_42002", b"")
+    held = bench.in_another_terminal().kernel.records.lock("ps_42003")
+    with held:
+        bench.run("true")
+    assert "ps_42004" in bench.kernel.storage.names()
+
+
+def test_the_last_id_is_waited_for_while_something_of_its_name_is_left() -> None:
+    bench = ready(settings=Settings(subnet="10.0.0.0/30"))
+    held = bench.in_another_terminal().kernel.records.lock("ps_42002")
+
+    def let_go() -> None:
+        with held:
+            pass
+
+    bench.world.schedule(0.5, let_go)
+    before_ns = bench.kernel.ambient.now_ns()
+    assert bench.run("true").code == 0
+    assert list(bench.ps()) == ["ps_42002"]
+    assert 0.5 <= (bench.kernel.ambient.now_ns() - before_ns) / 1e9 < 0.7
+
+
+def test_exec_is_refused_where_the_interpreter_could_be_overwritten() -> None:
+    bench = ready()
+
+    def execute(data: bytes) -> None:
+        other = bench.in_another_terminal()
+        other.kernel.host.unmount("/usr/bin/python3.11")
+        with pytest.raises(HostNotReady, match="overwrite the interpreter"):
+            other.execute("web", "true")
+
+    assert bench.run(*SLEEPING, name="web", screen=Screen(execute)).code == 3
+
+
+def test_the_refusal_names_what_was_typed() -> None:
+    bench = ready()
+    bench.run("true", name="web")
+    bench.run("true")
+    bench.nest("ps_42002", "data")
+    with pytest.raises(NestedSubvolumes, match="'web'"):
+        bench.commit("web", "new")
+    with pytest.raises(BockerError, match="'web' exists but is not running"):
+        bench.execute("web", "true")
+    with pytest.raises(AmbiguousReference, match="'ps_4200'"):
+        bench.logs("ps_4200")
+
+
+def test_layers_are_used_by_many_at_once_and_collected_by_nobody_meanwhile() -> None:
+    bench = ready()
+    other = bench.program()
+    bench.kernel.storage.create("layer_0")
+    with layers.in_work(bench.kernel):
+        with other.records.lock("layers", wait=False, shared=True):
+            pass
+        assert layers.collect(other) == ()
+    assert layers.collect(other) == ("layer_0",)
+
+
+def test_a_layer_is_made_once_and_never_written_again() -> None:
+    bench = ready()
+    assert layers.keep(bench.kernel, "img_42002", "0", "sha256:0", None)
+    assert not layers.keep(bench.kernel, "img_42002", "0", "sha256:0", None)
+    assert bench.kernel.storage.describe("layer_0").read_only
+
+
+def test_a_stream_that_nobody_reads_is_not_written_to_again_and_the_other_one_is() -> None:
+    bench = ready()
+    bench.run("probe", "echo", "one", ",", "error", "two", ",", "echo", "three", name="web")
+    asked: list[int] = []
+
+    class HalfClosed(Screen):
+        def write(self, stream: int, data: bytes) -> bool:
+            asked.append(stream)
+            return super().write(stream, data)
+
+    assert bench.logs("web", screen=HalfClosed(closed=(1,))).err == b"two\n"
+    assert asked == [1, 2]
+
+
+def test_volumes_and_directories_begin_at_the_root() -> None:
+    assert program.directories_of(("/data/", "srv", "/", "", "data")) == ("/data", "/srv")
+    assert [program.from_root(path) for path in ("", "/", "srv", "/srv")] == ["", "/", "/srv", "/srv"]
+
+
+def test_a_number_that_can_be_no_users_is_told_from_a_name_that_nobody_has() -> None:
+    wanted = program.Program(("true",), user="web")
+    hints = [
+        getattr(
+            not_placed(wanted, "image 'base'", StepFailed("processes.release", "", number, STEP_USER), 126), "hint", ""
+        )
+        for number in (errno.ERANGE, errno.ENOENT)
+    ]
+    assert hints == ["its number is out of range", "say one of its /etc/passwd, or a number"]
+
+
+def test_what_nobody_knows_any_more_of_a_container_is_left_empty() -> None:
+    bench = ready()
+    bench.run("probe", "write", "/etc/mine", "x")
+    bench.kernel.records.write("containers/ps_42002", b"{")
+    bench.cleanup()
+    (record,) = bench.records()
+    assert (record.image, record.image_source, record.command, record.created_ns) == ("", "", (), 0)
+    assert (record.state, record.name, record.process, record.exit_code) == ("dead", None, None, None)
+
+
+def test_with_a_container_that_never_began_its_name_goes() -> None:
+    bench = ready()
+    before = bench.traces()
+    crash(bench, lambda one: one.run("true", name="web"), "storage.snapshot")
+    assert bench.cleanup() == ("Removed: ps_42002",)
+    assert bench.kernel.records.list("names") == ()
+    assert bench.traces() == before
+
+
+def test_snapshots_that_archives_were_written_from_are_removed_by_name() -> None:
+    bench = ready()
+    bench.run("true")
+    before = bench.traces()
+    for name in (".ps_42002.frozen", ".img_42002.frozen", ".img_42002.new", ".img_42002.gone"):
+        bench.kernel.storage.create(name)
+    for name in (".ps_42002.other", ".mine.frozen", ".ps_42002"):
+        bench.kernel.storage.create(name)
+    assert sorted(bench.cleanup()) == [
+        "Removed: .img_42002.frozen",
+        "Removed: .img_42002.gone",
+        "Removed: .img_42002.new",
+        "Removed: .ps_42002.frozen",
+    ]
+    for name in (".ps_42002.other", ".mine.frozen", ".ps_42002"):
+        bench.kernel.storage.delete(name)
+    assert bench.traces() == before
+
+
+def test_what_was_known_of_an_image_that_never_came_to_be_is_forgotten() -> None:
+    bench = ready()
+    before = bench.kernel.records.list("contents")
+    bench.kernel.storage.create(".img_42005.new")
+    uuid = bench.kernel.storage.describe(".img_42005.new").uuid
+    bench.kernel.records.write(store.content_key(uuid), b"{}")
+    assert bench.cleanup() == ("Removed: .img_42005.new",)
+    assert bench.kernel.records.list("contents") == before
+
+
+def test_a_name_that_leads_to_a_container_of_another_name_is_nobodys() -> None:
+    bench = ready()
+    bench.run("true")
+    bench.kernel.records.write("names/web", b"ps_42002\n")
+    assert resolve.named(bench.kernel, "web") is None
+    with pytest.raises(NoSuchContainer):
+        bench.logs("web")
+    assert bench.run("true", name="web").code == 0
+
+
+def test_the_devices_of_a_container_are_limited_with_its_memory() -> None:
+    bench = ready()
+    seen = []
+    screen = Screen(lambda data: seen.extend(bench.world.state.groups.values()))
+    bench.run(*SLEEPING, screen=screen)
+    (rules,) = {row.device_rules for row in seen if row.device_rules}
+    assert rules == plan.DEVICE_RULES
+
+
+def test_a_container_whose_program_never_ran_is_cleaned_up_like_any_other_and_what_fails_is_said() -> None:
+    bench = ready()
+    bench.kernel.gate = RefuseOperation("namespaces.remove", errno.EPERM)
+    screen = Screen()
+    with pytest.raises(BockerError, match="nothing"):
+        bench.run("nothing", screen=screen)
+    assert ["namespaces.remove netns_ps_42002: EPERM" in notice for notice in screen.notices] == [True]
+
+
+def test_an_end_that_is_no_running_containers_is_refused() -> None:
+    bench = ready()
+    bench.run("true")
+    (record,) = bench.records()
+    with pytest.raises(Exception, match="ps_42002"):
+        finish(bench.kernel, record, 0, False, Screen())
+
+
+def test_a_file_for_the_store_that_was_there_is_not_deleted_with_it() -> None:
+    bench = bare()
+    bench.world.add_files("/var/lib/bocker", {"": bench.world.tree("/rootfs")[""]})
+    bench.kernel.host.make_filesystem("/var/lib/bocker/btrfs.img", SMALL)
+    bench.setup(size_bytes=SMALL)
+    undo(bench, delete_data=True)
+    assert bench.world.entry("/var/lib/bocker/btrfs.img") is not None
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_a_file_for_the_store_that_was_refused_is_not_ours(number: int) -> None:
+    bench = bare()
+    bench.kernel.gate = RefuseOperation("host.make_filesystem", number)
+    with pytest.raises(BockerError):
+        bench.setup(size_bytes=SMALL)
+    assert setup.load_record(bench.kernel, bench.settings).backing_file is None
+
+
+def test_check_says_that_the_store_is_newer() -> None:
+    bench = bare()
+    bench.setup(size_bytes=SMALL)
+    bench.kernel.records.write("store/format", b"2\n")
+    (need,) = [need for need in setup.check(bench.kernel, bench.settings) if not need.met]
+    assert (need.name, "format 2" in need.detail) == ("store", True)
+
+
+def test_a_directory_that_is_no_subvolume_keeps_its_name() -> None:
+    bench = ready()
+    bench.world.add_root_filesystem("/var/bocker/img_42003")
+    assert store.has_subvolume(bench.kernel, "img_42003")
+    assert bench.add_image() == "img_42004"
+
+
+def test_an_image_that_goes_while_a_list_is_made_does_not_hide_the_others() -> None:
+    bench = ready()
+    bench.add_image()
+
+    class Gone(RefuseCall):
+        def _is_now(self, call: Call) -> bool:
+            return call.operation == "storage.describe" and call.subject == "img_42002"
+
+    bench.kernel.gate = Gone(0, errno.ENOENT)
+    assert list(bench.images()) == ["img_42003"]
+
+
+def test_a_state_that_there_is_not_is_damage() -> None:
+    bench = ready()
+    bench.run("true")
+    (record,) = bench.records()
+    store.save_container(bench.kernel, record.replace(state="flying"))
+    with pytest.raises(Damaged, match="'flying'") as damaged:
+        store.load_container(bench.kernel, WEB)
+    assert damaged.value.subject == "ps_42002"
+
+
+def test_the_ids_of_images_and_containers_are_told_apart_in_one_list() -> None:
+    names = ("img_42003", "ps_42003", "img_42002", "mine", "img_1")
+    assert store.ids_among(names, ImageId) == (ImageId(42002), ImageId(42003))
+    assert store.ids_among(names, ContainerId) == (ContainerId(42003),)
