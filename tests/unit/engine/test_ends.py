@@ -11,7 +11,7 @@ from bocker.core.errors import AmbiguousReference, BockerError, Damaged, HostNot
 from bocker.core.ids import ContainerId, ImageId
 from bocker.core.settings import Settings
 from bocker.core.spec import STEP_USER
-from bocker.engine import burial, layers, plan, program, resolve, setup, store
+from bocker.engine import burial, layers, plan, program, removal, resolve, setup, store
 from bocker.engine.relay import not_placed
 from bocker.engine.supervise import finish
 from bocker.fakes.faults import Call, RefuseCall
@@ -292,3 +292,72 @@ def test_the_ids_of_images_and_containers_are_told_apart_in_one_list() -> None:
     names = ("img_42003", "ps_42003", "img_42002", "mine", "img_1")
     assert store.ids_among(names, ImageId) == (ImageId(42002), ImageId(42003))
     assert store.ids_among(names, ContainerId) == (ContainerId(42003),)
+
+
+def test_setup_writes_the_stores_format() -> None:
+    bench = bare()
+    bench.setup(size_bytes=SMALL)
+    assert bench.kernel.records.read("store/format") == b"1\n"
+
+
+def test_undo_after_undo_may_delete_the_data_still() -> None:
+    bench = bare()
+    bench.setup(size_bytes=SMALL)
+    undo(bench)
+    assert undo(bench, delete_data=True) == ("Removed: /var/lib/bocker/btrfs.img",)
+    assert bench.world.entry("/var/lib/bocker/btrfs.img") is None
+
+
+def test_a_group_that_can_not_be_asked_had_enough_memory() -> None:
+    bench = ready()
+    bench.kernel.gate = RefuseOperation("cgroups.usage", errno.EIO)
+    assert bench.run("probe", "exit", "3").code == 3
+    assert not bench.records()[0].oom_killed
+
+
+def broken(data: bytes) -> None:
+    raise RuntimeError("the console broke")
+
+
+def test_a_container_whose_engine_breaks_is_ended_and_dead() -> None:
+    bench = ready()
+    with pytest.raises(RuntimeError):
+        bench.run(*SLEEPING, name="web", screen=Screen(broken))
+    assert bench.ps() == {"ps_42002": "dead"}
+    assert [row.pid for row in bench.world.state.processes.values() if row.spec is not None] == []
+
+
+def test_a_program_whose_exec_breaks_is_ended_and_the_container_goes_on() -> None:
+    bench = ready()
+    left: list[int] = []
+
+    def execute(data: bytes) -> None:
+        with pytest.raises(RuntimeError):
+            bench.in_another_terminal().execute("web", "probe", "echo", "x", ",", "sleep", "9", screen=Screen(broken))
+        left.append(sum(row.spec is not None for row in bench.world.state.processes.values()))
+
+    assert bench.run(*SLEEPING, name="web", screen=Screen(execute)).code == 3
+    assert left == [1]
+
+
+def test_the_stop_signal_and_the_variables_of_an_image_are_the_containers_but_for_its_host_name() -> None:
+    bench = ready()
+    bench.configure("base", stop_signal="QUIT", environment=("A=b=c", "HOSTNAME=x=y", "=z", "LONE"))
+    assert b"HOSTNAME=ps-42002\n" in bench.run("env", name="web").out
+    bench.run("true", stop_signal="INT", name="other")
+    web, other = bench.records()
+    assert (web.stop_signal, other.stop_signal) == ("QUIT", "INT")
+    assert web.environment == ("A=b=c",)
+    made, _ = bench.commit("other", "new")
+    assert store.load_content(bench.kernel, bench.kernel.storage.describe(made).uuid).stop_signal == "INT"
+
+
+def test_each_word_of_rm_has_its_own_answer() -> None:
+    bench = ready()
+    bench.run("true", name="web")
+    answers = removal.remove(bench.kernel, bench.settings, ("nothing", "web", "ps_42002", "base"))
+    assert [(one.reference, one.removed, one.error is not None) for one in answers] == [
+        ("nothing", None, True),
+        ("web", "ps_42002", False),
+        ("base", "img_42002", False),
+    ]

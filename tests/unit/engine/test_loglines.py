@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,3 +60,9 @@ def test_the_last_lines_are_the_programs_lines(lines: list[bytes], count: int, u
     entries = list(loglines.decode(logged([(1, bytes([byte])) for byte in b"".join(written)])))
     shown = b"".join(entry.output for entry in loglines.last_lines(entries, count))
     assert shown == b"".join(written[-count:] if count else [])
+
+
+@pytest.mark.parametrize("damaged", [b"T bogus F x", b"T stdout Q x", b"T stdout F", b"T stdout", b"", b"T bogus Q x"])
+def test_a_damaged_line_is_left_out_and_the_others_are_not(damaged: bytes) -> None:
+    log = b"T stdout F one\n" + damaged + b"\nT stderr P two\n"
+    assert [entry.output for entry in loglines.decode(log)] == [b"one\n", b"two"]

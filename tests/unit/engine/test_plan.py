@@ -195,7 +195,7 @@ def test_any_resolv_conf_gives_one_with_a_name_server(host: bytes) -> None:
 
 def test_S20_exec_has_the_rights_and_the_group_of_the_first_program() -> None:
     further = plan.exec_spec(PS, Program(("/bin/true",)), V1, False)
-    assert further.group == spec().group
+    assert (further.group, further.name) == (spec().group, spec().name)
     assert further.process == spec().process
 
 

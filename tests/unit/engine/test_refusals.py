@@ -94,7 +94,7 @@ def test_a_value_that_is_none_is_refused_with_how_to_write_one(asked: dict[str, 
     assert hint in (refused.value.hint or "")
 
 
-@pytest.mark.parametrize("hostname", ["a" * 64, "a-b_c.d", "0"])
+@pytest.mark.parametrize("hostname", ["a" * 64, "a-b_c.d", "0", "X-ray"])
 def test_a_host_name_of_the_longest_length_and_of_every_character_is_taken(hostname: str) -> None:
     options.check(RunRequest("base", hostname=hostname, labels=("colour=", "a=b=c")))
 
