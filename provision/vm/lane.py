@@ -158,7 +158,7 @@ def inside(work: Path, options: argparse.Namespace) -> int:
     results.mkdir(parents=True)
     try:
         machine.up(work / "box")
-        tell(started, "the machine is up")
+        tell(started, f"the machine is up, by {machine.processor_seconds()} s of processor time")
         kernel = machine.ask("uname -r").strip()
         broken = run_tests(machine, results, options, started)
     finally:
@@ -236,6 +236,13 @@ class Machine:
         """Copy a file or directory from the machine."""
         subprocess.run(["rsync", "--archive", "--rsh", f"ssh -F {self.ssh}", f"default:{path}", target], check=True)
 
+    def processor_seconds(self) -> str:
+        """Return the processor time that the machine has used: under load it says more than the clock."""
+        virsh = ["virsh", "--quiet", "--connect", "qemu:///system"]
+        known = answer(*virsh, "dominfo", answer(*virsh, "list", "--name").strip())
+        found = re.search(r"CPU time: +([\d.]+)", known)
+        return found[1] if found else "?"
+
     def destroy(self) -> None:
         """End it; what is left ends with its namespaces."""
         subprocess.run(["vagrant", "destroy", "--force"], env=self.environment, stdin=subprocess.DEVNULL, check=False)
@@ -267,7 +274,7 @@ def run_tests(machine: Machine, results: Path, options: argparse.Namespace, star
     names = [f"system-{number}" for number in range(SANDBOXES)]
     running = {name: machine.start(pytest(name, selection, seconds)) for name in names}
     codes.update({name: process.wait() for name, process in running.items()})
-    tell(started, "the tests have ended")
+    tell(started, f"the tests have ended; the machine has used {machine.processor_seconds()} s of processor time")
     machine.ask("sudo chmod -R a+rX /opt/results")
     machine.fetch("/opt/results/", results)
     return [f"FAILED {name}: exit code {code}" for name, code in codes.items() if code not in TESTS_HAVE_RUN]
