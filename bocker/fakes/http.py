@@ -43,7 +43,10 @@ class FakeHttp(View, Http):
         self._is_ready = False  # the process that does the transfers is there
 
     def prepare(self) -> None:
-        self._ask("prepare", "", self._make_ready)
+        self._ask("prepare", "", self._make_ready_if_possible)
+
+    def _make_ready_if_possible(self, state: State) -> None:
+        self._is_ready = self._is_ready or not state.clone_errno
 
     def _make_ready(self, state: State) -> None:
         if not self._is_ready:

@@ -5,8 +5,8 @@
 
 Each is what root can do with an ordinary tool, or what happens to a machine by itself: the disk fills, the
 memory runs out, the clock is set. It tells whether there was anything to do it to; it never asks the ports,
-and no gate is asked about it. That the kernel looks like this afterwards is tested on Linux, by the tool
-that each names: `tests/system/test_interference.py`.
+and no gate is asked about it. That the kernel answers so afterwards is tested on Linux, by the tool that each
+names (`tests/system/test_fake_interference.py`), and what a person sees then (`test_interference.py` there).
 
 What "survived" means
 ---------------------

@@ -70,7 +70,8 @@ class LinuxProcesses(Processes):
                 k.setns(pidfd, k.CLONE_NEWPID)  # for children only: we stay where we are
                 return self._start(spec, 0, lambda ends, files: child.become_member(spec, ends, files), target=pidfd)
             except StepFailed as failure:
-                if failure.errno == errno.ENOMEM:  # pid 1 has just died, and its namespace with it
+                # pid 1 has just died, and its namespace with it; or the machine really is out of memory
+                if failure.errno == errno.ENOMEM and not self.alive(target):
                     raise Missing("processes.enter", spec.name, errno.ESRCH) from None
                 raise
             finally:

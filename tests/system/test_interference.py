@@ -1,6 +1,6 @@
 """What a person sees when somebody interferes with ordinary tools, to the letter; then `cleanup`, and the next `run`.
 
-The second half holds the kernel in memory to it: after each of `bocker.fakes.interference` both kernels answer the same.
+What the kernel in memory says of each of them is compared in `test_fake_interference.py`.
 """
 
 from __future__ import annotations
@@ -10,19 +10,12 @@ import re
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bocker.core.limits import Limits
 from bocker.core.settings import Settings
-from bocker.fakes import World, interference
-from bocker.fakes.kernel import FakeKernel
-from bocker.kernel import Kernel
-from bocker.kernel.errors import KernelError
-from bocker.linux import LinuxKernel
 from tests.system import groups, sandbox
 from tests.system.program import FORWARDING, Bocker, Result, make_busybox_root
 from tests.system.waiting import wait_until
