@@ -80,7 +80,8 @@ def test_an_archive_has_whole_layers_or_is_none(intrude: Intrude, number: int) -
     bench = intruded(intrude, number)
     refusal = saving(bench)
     if refusal is not None:
-        assert str(refusal.hint).startswith("pull the image again")
+        assert refusal.message == f"The document {refusal.digest} of the image is gone from the store, or damaged"
+        assert refusal.hint == "pull the image again; of one that was made here, a container can be committed"
         assert bench.world.entry(OUT) is None
         bench.pull("app:1")
     assert saved(bench) == whole
