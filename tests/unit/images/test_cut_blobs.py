@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from bocker.cli.output import error_line
 from bocker.core.errors import BockerError
 from bocker.fakes import interference
 from bocker.fakes.mishaps import ALWAYS, Mishap, corrupted
@@ -80,8 +81,10 @@ def test_an_archive_has_whole_layers_or_is_none(intrude: Intrude, number: int) -
     bench = intruded(intrude, number)
     refusal = saving(bench)
     if refusal is not None:
-        assert refusal.message == f"The document {refusal.digest} of the image is gone from the store, or damaged"
-        assert refusal.hint == "pull the image again; of one that was made here, a container can be committed"
+        assert error_line(refusal) == (
+            f"The document {refusal.digest} of the image is gone from the store, or damaged; pull the image again; "
+            "of one that was made here, a container can be committed"
+        )
         assert bench.world.entry(OUT) is None
         bench.pull("app:1")
     assert saved(bench) == whole
