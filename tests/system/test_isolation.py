@@ -252,6 +252,50 @@ def test_S9_S10_S12_old_state_files_in_the_root_mean_nothing(bocker, make_image,
     bocker("rm", name)
 
 
+def test_the_root_file_system_is_without_setuid_programs_and_devices_by_itself(bocker, image, settings):
+    """Whatever the store's own mount allows: a person may have mounted it without these."""
+    subprocess.run(["mount", "-o", "remount,bind,suid,dev", settings.store], check=True)
+    try:
+        text = shell(bocker, image, "cat /proc/self/mountinfo").out
+    finally:
+        subprocess.run(["mount", "-o", "remount,bind,nosuid,nodev", settings.store], check=True)
+    (options,) = (line.split()[5].split(",") for line in text.splitlines() if line.split()[4] == "/")
+    assert {"nosuid", "nodev"}.issubset(options)
+
+
+def test_a_containers_mounts_stay_inside_where_the_hosts_are_shared(bocker, image, start, settings):
+    """As they are on any host with systemd: what is mounted in a child would be seen by all of them."""
+    subprocess.run(["mount", "--make-rshared", "/"], check=True)
+    try:
+        before = Path("/proc/self/mountinfo").read_text()
+        engine = start("run", "--rm", image, "/bin/sleep", "62.5")
+        wait_until(lambda: sleeping("62.5"))
+        during = Path("/proc/self/mountinfo").read_text()
+        engine.send_signal(signal.SIGTERM)
+        engine.send_signal(signal.SIGTERM)
+        engine.send_signal(signal.SIGTERM)
+        engine.wait()
+    finally:
+        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    assert during == before
+
+
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_no_descriptor_leads_the_working_directory_out(bocker, image, running, verb):
+    """CVE-2024-21626: a directory that the caller left open, by the kernel's own link to it."""
+    name = running(image)
+    directory = os.open("/", os.O_RDONLY)
+    os.set_inheritable(directory, True)
+    place = f"/proc/self/fd/{directory}"
+    words = ("run", "--rm", "-w", place, image) if verb == "run" else ("exec", "-w", place, name)
+    try:
+        result = bocker(*words, "/bin/ls", pass_fds=(directory,))
+    finally:
+        os.close(directory)
+    assert result.code != 0
+    assert result.out == ""
+
+
 def test_S15_the_callers_environment_stays_outside(bocker, image):
     """PATH, HOME and HOSTNAME, and nothing of the caller's."""
     result = bocker("run", "--rm", image, "/bin/busybox", "env", environment={"SECRET_TOKEN": "x", "LD_PRELOAD": ""})
@@ -356,9 +400,10 @@ def test_the_interpreter_can_not_be_overwritten_through_proc_self_exe(bocker, im
     assert Path(interpreter).read_bytes() == before
 
 
-def test_L3_a_killed_engine_takes_its_container_along(bocker, image, start, settings):
-    """SIGKILL to the engine: the program is gone at once, and `cleanup` takes the rest away."""
-    engine = start("run", "--name", "killed", image, "/bin/sleep", "61.5")
+@pytest.mark.parametrize("user", ["0", "1000"])
+def test_L3_a_killed_engine_takes_its_container_along(bocker, image, start, settings, user):
+    """SIGKILL to the engine: the program is gone at once, whoever it is, and `cleanup` takes the rest away."""
+    engine = start("run", "--name", "killed", "-u", user, image, "/bin/sleep", "61.5")
     wait_until(lambda: sleeping("61.5"))
     engine.send_signal(signal.SIGKILL)
     engine.wait()

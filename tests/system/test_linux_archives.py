@@ -18,6 +18,7 @@ import zstandard
 from bocker.kernel.archives import Bounds
 from bocker.kernel.errors import Invalid, KernelError, Unsupported
 from bocker.linux.archives import LinuxArchives
+from bocker.linux.capabilities import mask_of
 from tests.contracts import layers
 
 CONTENT = bytes(range(256)) * 8000
@@ -96,6 +97,26 @@ def test_progress_is_told_while_the_child_is_busy(tmp_path: Path) -> None:
     assert 0.15 < min(gaps) <= max(gaps) < 0.6
 
 
+def test_the_child_has_few_of_roots_rights(tmp_path: Path) -> None:
+    """What a writer of files needs, and a root of its own: also where the kernel had a hole."""
+    slow_layer(tmp_path)
+    before = children()
+    seen: list[tuple[int, str, set[str]]] = []
+
+    def tell(done_bytes: int) -> None:
+        for child in children() - before:
+            lines = dict(line.split(":\t") for line in Path(f"/proc/{child}/status").read_text().splitlines())
+            seen.append((int(lines["CapEff"], 16), lines["NoNewPrivs"], set(os.listdir(f"/proc/{child}/root"))))
+        if seen:
+            raise Enough
+
+    with pytest.raises(Enough):
+        LinuxArchives().unpack(f"{tmp_path}/blob", f"{tmp_path}/tree", Bounds(), tell)
+    kept = mask_of(("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP"))
+    assert [(one[0], one[1]) for one in seen] == [(kept, "1")]
+    assert seen[0][2] <= set(os.listdir(tmp_path / "tree"))
+
+
 def test_progress_is_told_of_a_pipe_too(tmp_path: Path) -> None:
     """Also while nothing comes through it."""
     blob = gzip.compress(LAYER)
@@ -136,6 +157,7 @@ PARENT = """
 import sys
 from bocker.kernel.archives import Bounds
 from bocker.linux.archives import LinuxArchives
+from bocker.linux.capabilities import mask_of
 LinuxArchives().unpack(sys.argv[1], sys.argv[2], Bounds(), lambda done: print(done, flush=True))
 """
 
