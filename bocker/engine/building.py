@@ -49,7 +49,7 @@ def new_image(kernel: Kernel, recipe: Recipe, tag: str | None) -> ImageId:
         with lock:
             # A subvolume without a record is not ours to touch.
             if not store.has_subvolume(kernel, str(image)) and _claim(kernel, image, tag):
-                _build(kernel, image, recipe)
+                _build(kernel, image, recipe, tag)
                 if tag is not None:
                     _take_tag(kernel, tag, image)
                 return image
@@ -110,12 +110,12 @@ def _claim(kernel: Kernel, image: ImageId, tag: str | None) -> bool:
     return True
 
 
-def _build(kernel: Kernel, image: ImageId, recipe: Recipe) -> None:
+def _build(kernel: Kernel, image: ImageId, recipe: Recipe, tag: str | None) -> None:
     with UndoStack() as undo:
         undo.push_journal(kernel.records.remove, store.image_key(image))
         uuid = _filled(kernel, image, recipe, undo)
         try:
-            kernel.storage.publish(aside_of(image), str(image))
+            _publish(kernel, image, tag)
         except KernelError:
             if _uuid_of(kernel, image) != uuid:  # it may have been done in spite of the answer
                 raise
@@ -123,6 +123,15 @@ def _build(kernel: Kernel, image: ImageId, recipe: Recipe) -> None:
         kernel.storage.sync()
         remember(kernel, store.IMAGES, image)  # not before: what fails uses no id up
         undo.commit()
+
+
+def _publish(kernel: Kernel, image: ImageId, tag: str | None) -> None:
+    """Give an image its name. With a tag, while nobody takes that away with the image that has it."""
+    if tag is None:
+        kernel.storage.publish(aside_of(image), str(image))
+    else:
+        with kernel.records.lock(store.NAMES_LOCK):
+            kernel.storage.publish(aside_of(image), str(image))
 
 
 def _filled(kernel: Kernel, image: ImageId, recipe: Recipe, undo: UndoStack) -> str:

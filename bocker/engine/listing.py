@@ -54,7 +54,8 @@ def images(kernel: Kernel, settings: Settings) -> tuple[ImageSummary, ...]:
     """Return every image that is whole, ascending."""
     with Doing(kernel, settings, "Listing the images"):
         store.check_format(kernel, settings)
-        return tuple(_summary(kernel, image, content) for image, content in store.image_contents(kernel))
+        found = (_summary(kernel, image, content) for image, content in store.image_contents(kernel))
+        return tuple(summary for summary in found if summary is not None)
 
 
 def current(kernel: Kernel, container: ContainerId) -> ContainerRecord | None:
@@ -72,7 +73,10 @@ def current(kernel: Kernel, container: ContainerId) -> ContainerRecord | None:
     return reconcile(kernel, record)
 
 
-def _summary(kernel: Kernel, image: ImageId, content: ImageContent) -> ImageSummary:
+def _summary(kernel: Kernel, image: ImageId, content: ImageContent) -> ImageSummary | None:
+    """Return what a list shows of an image, None when it has gone since, and its tags with it."""
     created_ns = content.created_ns if content.dated_ns is None else content.dated_ns
     tags = resolve.tags_of(kernel, image)
+    if not tags and not store.has_subvolume(kernel, str(image)):
+        return None
     return ImageSummary(str(image), tags, content.source, created_ns, content.digests, content.size_bytes)

@@ -36,6 +36,14 @@ class Removal(Value):
     error: BockerError | None = None
 
 
+class MovedMeanwhile(BockerError):
+    """A tag moved to another image after it was looked up what to remove, and before that was removed."""
+
+    def __init__(self, reference: str, image: ImageId) -> None:
+        super().__init__(f"'{reference}' has become the name of {image} meanwhile", "look again, and say the id")
+        self.reference = reference
+
+
 def remove(kernel: Kernel, settings: Settings, references: tuple[str, ...], force: bool = False) -> tuple[Removal, ...]:
     """Remove containers and images. All words are looked up before the first thing is touched, and
     one that fails does not keep the others. A running container goes only with `force`, which kills it.
@@ -134,8 +142,11 @@ def _removed(
 
 def _remove_image(kernel: Kernel, image: ImageId, reference: str) -> None:
     with kernel.records.lock(str(image)), kernel.records.lock(store.NAMES_LOCK):
-        if resolve.find_image(kernel, reference) != image:  # somebody was faster, or its tag is another's by now
+        meant = resolve.find_image(kernel, reference)
+        if meant is None:  # somebody was faster
             raise NoSuchObject(reference)
+        if meant != image:
+            raise MovedMeanwhile(reference, meant)
         for tag in resolve.tags_of(kernel, image):
             if resolve.tagged(kernel, tag) == image:  # or it is a newer one's, whose maker was killed
                 resolve.take_from_others(kernel, tag, image)

@@ -128,10 +128,26 @@ def tagged(kernel: Kernel, tag: str) -> ImageId | None:
     A tag moves to a new image at the instant when that is published; until the older image has
     given the tag up, both have it, and the newer one counts.
     """
-    holders = [image for image in store.image_ids(kernel) if tag in tags_of(kernel, image)]
+    holders = _holders(kernel, tag)
     if len(holders) < 2:
         return holders[0] if holders else None
     return max(holders, key=lambda image: (_created_ns(kernel, image), image.number))
+
+
+def _holders(kernel: Kernel, tag: str) -> list[ImageId]:
+    """Return the images that have a tag.
+
+    They are looked at one after the other, so a tag that moves meanwhile can be missed: that none has it
+    counts only when all were seen the same twice in a row (a double collect: Afek and others, "Atomic
+    snapshots of shared memory", 1993).
+    """
+    before = None
+    while True:
+        seen = [(image, tags_of(kernel, image)) for image in store.image_ids(kernel)]
+        holders = [image for image, tags in seen if tag in tags]
+        if holders or seen == before or not seen:
+            return holders
+        before = seen
 
 
 def _created_ns(kernel: Kernel, image: ImageId) -> int:

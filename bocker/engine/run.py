@@ -88,6 +88,10 @@ class _Lingers(Exception):
     """Something with the name of this id is still there, or just now in somebody's hands."""
 
 
+class _Replaced(Exception):
+    """The image has got another content since it was read what it says."""
+
+
 def run(kernel: Kernel, settings: Settings, request: RunRequest, console: Console) -> int:
     """Run a program in a new container; return its exit code, 128 and the number for a signal.
 
@@ -95,7 +99,11 @@ def run(kernel: Kernel, settings: Settings, request: RunRequest, console: Consol
     executed; any other BockerError when there is no container, and nothing is left of it.
     """
     with Doing(kernel, settings, "Starting the container"):
-        return _in_a_free_place(_prepared(kernel, settings, request, console))
+        while True:
+            try:
+                return _in_a_free_place(_prepared(kernel, settings, request, console))
+            except _Replaced:
+                continue
 
 
 def _prepared(kernel: Kernel, settings: Settings, request: RunRequest, console: Console) -> _Job:
@@ -222,6 +230,8 @@ def _start(
     root = str(container)
     with store.Meant(kernel, job.settings, job.image, request.image):
         undo.act(lambda: kernel.storage.snapshot(str(job.image), root), store.delete_subvolume, kernel, root)
+    if job.content.uuid and kernel.storage.describe(root).parent_uuid != job.content.uuid:
+        raise _Replaced
     name = addresses.namespace_of(container)
     undo.act(lambda: kernel.namespaces.link(name, process.identity.pid), kernel.namespaces.remove, name)
     # Two writes: after the first, a crash is never taken for a container that did not run, and goes

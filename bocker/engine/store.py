@@ -186,8 +186,18 @@ def content_or_unknown(kernel: Kernel, uuid: str) -> ImageContent:
 
 
 def image_content(kernel: Kernel, image: ImageId) -> ImageContent:
-    """As `content_or_unknown`, of an image. Raise Missing when it has no subvolume."""
-    return content_or_unknown(kernel, kernel.storage.describe(str(image)).uuid)
+    """As `content_or_unknown`, of an image. Raise Missing when it has no subvolume.
+
+    Where nothing is known of it, it may just have got another content (`replace_image`), or be going.
+    """
+    uuid = kernel.storage.describe(str(image)).uuid
+    while True:
+        try:
+            return load_content(kernel, uuid)
+        except (Missing, Damaged):
+            before, uuid = uuid, kernel.storage.describe(str(image)).uuid
+        if uuid == before:
+            return content_or_unknown(kernel, uuid)
 
 
 def image_contents(kernel: Kernel) -> Iterator[tuple[ImageId, ImageContent]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bocker.core.errors import NoSuchImage
 from bocker.core.value import Value
 from bocker.engine import layers, resolve, store
 from bocker.engine.failures import Doing
@@ -20,6 +21,7 @@ from bocker.registry.names import parse_name
 from bocker.registry.transfers import Transfers, is_whole
 
 if TYPE_CHECKING:
+    from bocker.core.ids import ImageId
     from bocker.core.model import ImageContent
     from bocker.core.settings import Settings
     from bocker.images.seal import Sealed
@@ -66,8 +68,16 @@ def push(kernel: Kernel, settings: Settings, request: PushRequest, watch: Watch)
             _send_blobs(kernel, client, request, sealed, watch)
             manifest = sealed.manifest
             digest = client.put_manifest(request.name.reference, manifest.data, manifest.media_type)
-            remember_origin(kernel, image, request.name.pinned(digest))
+            _remember(kernel, image, request.name.pinned(digest))
         return Pushed(str(digest), len(manifest.data))
+
+
+def _remember(kernel: Kernel, image: ImageId, origin: str) -> None:
+    """Write down where an image is now; one that was removed here meanwhile has gone out all the same."""
+    try:
+        remember_origin(kernel, image, origin)
+    except NoSuchImage:
+        return
 
 
 def _send_blobs(kernel: Kernel, client: Client, request: PushRequest, sealed: Sealed, watch: Watch) -> None:

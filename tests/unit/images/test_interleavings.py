@@ -44,6 +44,16 @@ FAILED_ONCE: tuple[tuple[Names, str], ...] = (
     (("export", "rm container"), "0:4 1:*"),
     (("run --name", "prune all"), "0:13 1:*"),
     (("rm -f", "rm -f"), "1:2 0:* 1:*"),
+    (("run", "init onto"), "0:2 1:* 0:* 1:*"),
+    (("commit onto", "init onto"), "0:4 1:* 0:* 1:*"),
+    (("rm image", "init onto"), "0:3 1:14 0:* 1:*"),
+    (("tag", "rmi"), "1:4 0:*"),
+    (("init onto", "rm image"), "1:18 0:1"),
+    (("run old", "commit onto"), "0:8 1:* 0:* 1:*"),
+    (("run old", "commit onto"), "0:8 1:24 0:* 1:*"),
+    (("run mine", "push"), "0:8 1:* 0:* 1:*"),
+    (("images", "prune all"), "0:4 1:* 0:* 1:*"),
+    (("push", "rmi last"), "0:103 1:36 0:* 1:*"),
 )
 
 
