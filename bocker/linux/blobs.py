@@ -61,7 +61,7 @@ class LinuxBlobs(Blobs):
             fd = self._in_blobs(lambda: written(self._blobs, data))
             try:
                 os.fsync(fd)
-                linked(fd, path)
+                linked(fd, path, durable=True)
             finally:
                 os.close(fd)
             sync_folder(self._blobs)

@@ -77,7 +77,7 @@ def _written_aside(fd: int, aside: str, write: Callable[[int], None]) -> None:
     write(fd)
     os.fsync(fd)
     if not os.fstat(fd).st_nlink:
-        link(fd, aside)
+        link(fd, aside, durable=True)
 
 
 def _write(members: Iterable[tuple[str, Content]], out: int) -> None:

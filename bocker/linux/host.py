@@ -51,7 +51,7 @@ class LinuxHost(Host):
                 os.ftruncate(fd, size_bytes)
                 _run(("mkfs.btrfs", "--quiet", "--", f"/proc/{os.getpid()}/fd/{fd}"), folder, errno.EINVAL)
                 os.fsync(fd)
-                link(fd, path)
+                link(fd, path, durable=True)
             finally:
                 os.close(fd)
             sync_folder(folder)

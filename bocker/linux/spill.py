@@ -104,7 +104,7 @@ class _Spilling:
         try:
             digest = self._filled(fd, entry)
             os.fsync(fd)
-            linked(fd, f"{self._directory}/{digest}")
+            linked(fd, f"{self._directory}/{digest}", durable=True)
             return digest
         finally:
             os.close(fd)

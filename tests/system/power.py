@@ -43,4 +43,5 @@ class Machine:
         self._mount()
 
     def close(self) -> None:
-        subprocess.run(("umount", self.store, self._disk), check=True)
+        subprocess.run(("umount", self.store), check=True)
+        subprocess.run(("umount", "--lazy", self._disk), check=True)  # the loop device lets go of it in its own time
