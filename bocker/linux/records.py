@@ -135,7 +135,7 @@ class LinuxRecords(Records):
         try:
             if durable:
                 os.fsync(fd)
-            return _published(fd, folder, name)
+            return _published(fd, folder, name, durable)
         finally:
             os.close(fd)
 
@@ -191,14 +191,14 @@ def _check(part: str) -> None:
         raise OSError(errno.EINVAL, "not a part of a key")
 
 
-def _published(fd: int, folder: str, name: str) -> bool:
+def _published(fd: int, folder: str, name: str, durable: bool) -> bool:
     """Give a nameless file the name of a record by way of `.NAME.new`.
 
     Two that write one record use one way. Whoever finds it taken clears it; whoever was cleared
     away is told so, and starts over with a new file, as a file that lost its name gets no other.
     """
     aside = f"{folder}/.{name}.new"
-    while not linked(fd, aside):
+    while not linked(fd, aside, durable):
         discard(aside)
     try:
         os.rename(aside, f"{folder}/{name}")
