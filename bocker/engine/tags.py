@@ -34,6 +34,7 @@ def tag(kernel: Kernel, settings: Settings, reference: str, wanted: str) -> Imag
         store.check_format(kernel, settings)
         image = resolve.image(kernel, reference)
         add_tag(kernel, image, name, reference)
+        store.check_format(kernel, settings)  # or the store went, and who had the tag before was not to be seen
         return image
 
 

@@ -62,7 +62,7 @@ class FakeRecords(View, Records):
         self._change("remove", key, lambda state: _remove(state, _path(self._root, key)))
 
     def list(self, folder: str) -> tuple[str, ...]:
-        return self._ask("list", folder, lambda state: _list(state, self._root, folder))
+        return self._ask("list", folder, lambda state: _list(self._checked(state), self._root, folder))
 
     def lock(self, name: str, wait: bool = True, shared: bool = False) -> FakeLock:
         token = self._apply("lock", name, lambda state: self._take(state, name, wait, shared))

@@ -47,7 +47,8 @@ class Records(ABC):
 
     @abstractmethod
     def list(self, folder: str) -> tuple[str, ...]:
-        """Return the names of the records in a folder, sorted; none when there is no folder."""
+        """Return the names of the records in a folder, sorted; none when there is no folder. Raise Missing when
+        the directory of all of them is gone that was there before."""
 
     @abstractmethod
     def lock(self, name: str, wait: bool = True, shared: bool = False) -> AbstractContextManager[None]:

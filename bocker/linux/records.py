@@ -98,7 +98,10 @@ class LinuxRecords(Records):
             try:
                 found = os.listdir(f"{self._root}/{folder}")
             except FileNotFoundError:
+                if self._was_there:
+                    os.stat(self._root)  # or all of it is gone, which is not the same as nothing
                 return ()
+            self._was_there = True
             return tuple(sorted(name for name in found if name[0] != "."))
 
     def lock(self, name: str, wait: bool = True, shared: bool = False) -> _Lock:

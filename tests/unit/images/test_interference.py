@@ -206,12 +206,14 @@ def check(sweep: Interferences, interference: Interference, told: Story, where: 
     lost = frozenset.intersection(*allowed) - told.holds
     strange = told.holds - frozenset.union(*allowed)
     untrue = (sweep.done & afterwards) - told.holds if told.error is None else frozenset()
-    assert not lost | strange | untrue, "\n".join(
+    undone = told.holds & (sweep.before - sweep.done - afterwards) if told.error is None else frozenset()
+    assert not lost | strange | untrue | undone, "\n".join(
         [
             f"{where}: {told.error!r} {told.owners_error!r} {told.first_cleanup!r} {told.owners_notices}",
             *(f"lost: {line}" for line in sorted(lost)),
             *(f"strange: {line}" for line in sorted(strange)),
             *(f"reported: {line}" for line in sorted(untrue)),
+            *(f"reported to be gone: {line}" for line in sorted(undone)),
         ]
     )
     assert (told.again, told.holds_again) == ((), told.holds), f"{where}: cleanup did more the second time"
