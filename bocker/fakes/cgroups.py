@@ -87,11 +87,12 @@ class FakeCgroups(View, Cgroups):
 
     def _limit(
         self, state: State, name: str, limits: Limits, device_rules: tuple[DeviceRule, ...]
-    ) -> tuple[State, Limits]:
+    ) -> tuple[State, Limits | Refused]:
         group = self._called(state, name)
-        kept = groups.as_kept(limits)
-        if groups.used_bytes(state, group.id) > kept.memory_bytes:
-            raise Refused(errno.EBUSY, name)
+        kept, refused = groups.set_limits(group.limits, limits, groups.used_bytes(state, group.id))
+        state = put_group(state, attrs.evolve(group, limits=kept))
+        if refused is not None:
+            return state, refused
         rules = device_rules if "devices" in self._layout().controllers else ()
         for rule in rules:
             groups.check_rule(rule)
@@ -100,9 +101,9 @@ class FakeCgroups(View, Cgroups):
     def _add(self, state: State, name: str, pid: int) -> State:
         group = self._called(state, name)
         row = state.processes.get(pid)
-        if row is None or not programs.is_alive(row):
+        if row is None:
             raise Refused(errno.ESRCH, str(pid))
-        return put_process(state, attrs.evolve(row, group=group.id))
+        return put_process(state, attrs.evolve(row, group=group.id)) if programs.is_alive(row) else state
 
     def _remove(self, state: State, name: str) -> State:
         group = self._called(state, name)

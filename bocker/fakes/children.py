@@ -7,7 +7,7 @@ refused names itself; what the steps before it had made goes with the child's na
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import attrs
 
@@ -39,6 +39,7 @@ from bocker.fakes.state import (
 )
 from bocker.kernel.processes import Exited
 
+CAN_NOT_BECOME = 127  # how a child exits that could not become its program
 KINDS = files.OPAQUE | {"tmpfs", "bind"}
 LONGEST_HOSTNAME = 64
 NULL = (1, 3)
@@ -73,6 +74,7 @@ def create(state: State, parent_pid: int, spec: ContainerSpec, cgroup_parent: st
             (plan.STEP_NETWORK, lambda now: build_network(now, namespaces[plan.NETWORK], spec.network)),
             (plan.STEP_HOSTNAME, lambda now: set_hostname(now, row.pid, spec.hostname)),
             (plan.STEP_SYSCTLS, lambda now: set_sysctls(now, row.pid, spec.sysctls)),
+            (plan.STEP_MOUNTS, lambda now: prepare_mounts(now, row.pid, spec)),
         ),
     )
 
@@ -83,7 +85,9 @@ def enter(
     """Make a process in the namespaces of another."""
     if target.first and target.phase == PREPARING:
         raise NotModelled("entering a container that was not released")
-    state, row = _child(state, parent_pid, spec, dict(target.namespaces), first=False)
+    state, row = _child(state, parent_pid, spec, {plan.PID: target.namespaces[plan.PID]}, first=False)
+    row = attrs.evolve(row, target=target.pid)
+    state = put_process(state, row)
     joins = (plan.STEP_GROUP, lambda now: join_group(now, row.pid, cgroup_parent, spec.group))
     return _prepare(state, row.pid, (joins,))
 
@@ -109,10 +113,11 @@ def _child(
 
 
 def _prepare(state: State, pid: int, steps: tuple[ChildStep, ...]) -> tuple[State, ProcessRow]:
+    """Carry out the first steps. One that is refused ends the child: it tells when it is released."""
     state, refused = _carry_out(state, steps)
     if refused is not None and refused.step is not None:
         failed = attrs.evolve(state.processes[pid], failed=(refused.step, refused.errno))
-        state = put_process(state, failed)
+        state = laws.process_ends(put_process(state, failed), pid, Exited(CAN_NOT_BECOME, None))
     return state, state.processes[pid]
 
 
@@ -128,12 +133,14 @@ def _carry_out(state: State, steps: tuple[ChildStep, ...]) -> tuple[State, Refus
 def release(state: State, handle: int) -> tuple[State, tuple[str, ...] | Refused]:
     """Let a child go on; the result is the mount points made, or the refusal after which it is gone."""
     row = prepared(state, handle)
-    if row.phase == ZOMBIE:
-        return discard(state, handle), Refused(errno.ESRCH, step=plan.STEP_NAMESPACES)
     if row.failed is not None:
         return discard(state, handle), Refused(row.failed[1], step=row.failed[0])
+    if row.phase == ZOMBIE:
+        return state, ()  # it was killed, and nothing failed
     made: list[str] = []
-    state, refused = _carry_out(state, _release_steps(row, made))
+    state, refused = _carry_out(state, ((plan.STEP_NAMESPACES, lambda now: enter_namespaces(now, row.pid)),))
+    if refused is None:
+        state, refused = _carry_out(state, _release_steps(state.processes[row.pid], made))
     if refused is not None:
         return discard(state, handle), refused
     return programs.run(state, row.pid), tuple(made)
@@ -164,7 +171,7 @@ def _release_steps(row: ProcessRow, made: list[str]) -> tuple[ChildStep, ...]:
         return last
     return (
         (plan.STEP_ROOT, lambda now: enter_root(now, namespace, spec.root)),
-        (plan.STEP_MOUNTS, lambda now: mount_all(now, namespace, spec, made)),
+        (plan.STEP_MOUNTS, lambda now: mount_all(now, namespace, spec, row.sources, made)),
         (plan.STEP_DIRECTORY, lambda now: make_directory(now, namespace, spec.process.cwd, [])),
         *last,
     )
@@ -185,6 +192,17 @@ def reap(state: State, handle: int) -> State:
     """Take a zombie and its handle away: wait(2)."""
     pid = state.handles[handle].pid
     return attrs.evolve(state, processes=without(state.processes, pid), handles=without(state.handles, handle))
+
+
+def enter_namespaces(state: State, pid: int) -> State:
+    """Let one that enters a container be where its target is: setns(2) with a pidfd."""
+    row = state.processes[pid]
+    if row.target is None:
+        return state
+    target = state.processes.get(row.target)
+    if target is None or target.phase == ZOMBIE:
+        raise Refused(errno.ESRCH)
+    return put_process(state, attrs.evolve(row, namespaces={**target.namespaces, plan.PID: row.namespaces[plan.PID]}))
 
 
 def join_group(state: State, pid: int, parent: str, name: str) -> State:
@@ -223,6 +241,19 @@ def set_sysctls(state: State, pid: int, sysctls: tuple[tuple[str, str], ...]) ->
     return put_process(state, attrs.evolve(state.processes[pid], sysctls=sysctls))
 
 
+def prepare_mounts(state: State, pid: int, spec: ContainerSpec) -> State:
+    """Open what will be mounted, as far as that does not need the root: fsopen(2), open_tree(2)."""
+    sources = {}
+    for mount in spec.mounts:
+        if mount.kind not in KINDS and not mount.optional:
+            raise Refused(errno.ENODEV, mount.kind)
+        if mount.kind == "bind":
+            sources[mount.source] = files.existing(state, mount.source)[0].place
+    for device in spec.devices:
+        sources[device.path] = _device_of(state, device.path, (device.major, device.minor))
+    return put_process(state, attrs.evolve(state.processes[pid], sources=sources))
+
+
 def enter_root(state: State, namespace: int, root: str) -> State:
     """Make a subvolume or directory the root, the only mount that is left: pivot_root(2)."""
     spot, entry = files.existing(state, root)
@@ -232,13 +263,14 @@ def enter_root(state: State, namespace: int, root: str) -> State:
     return attrs.evolve(state, mounts=with_row(state.mounts, namespace, (mount,)))
 
 
-def mount_all(state: State, namespace: int, spec: ContainerSpec, made: list[str]) -> State:
+def mount_all(
+    state: State, namespace: int, spec: ContainerSpec, sources: Mapping[str, Place], made: list[str]
+) -> State:
     """Carry out the plan's mounts, devices, links, files, masks and read-only paths."""
     for mount in spec.mounts:
-        state = mount_one(state, namespace, mount, made)
+        state = mount_one(state, namespace, mount, sources, made)
     for device in spec.devices:
-        place = _device_of(state, device.path, (device.major, device.minor))
-        state = _lay_over(state, namespace, device.path, place, "bind", made)
+        state = _lay_over(state, namespace, device.path, sources[device.path], "bind", made)
     for path, target in spec.links:
         state = _make_link(state, namespace, path, target)
     for file in spec.files:
@@ -256,16 +288,15 @@ def mount_all(state: State, namespace: int, spec: ContainerSpec, made: list[str]
     return state
 
 
-def mount_one(state: State, namespace: int, mount: Mount, made: list[str]) -> State:
+def mount_one(state: State, namespace: int, mount: Mount, sources: Mapping[str, Place], made: list[str]) -> State:
     """Mount one file system of the plan, or one of the host's directories."""
     if mount.kind not in KINDS:
-        if mount.optional:
-            return state
-        raise Refused(errno.ENODEV, mount.kind)
+        return state
     kind = DIRECTORY
     if mount.kind == "bind":
-        spot, entry = files.existing(state, mount.source)
-        place, kind = spot.place, entry.kind
+        place = sources[mount.source]
+        entry = files.entry_at(state, place)
+        kind = DIRECTORY if entry is None else entry.kind  # one that was deleted since is mounted all the same
     else:
         state, place = own_tree(state, namespace, mount.kind, Entry(DIRECTORY, _mode_of(mount.data)))
     state = mount_point(state, namespace, mount.target, kind, made)
@@ -445,12 +476,25 @@ def check_directory(state: State, namespace: int, path: str) -> State:
 
 def execute(state: State, pid: int) -> State:
     """Become the program: execve(2)."""
+    state = deliver_pending(state, pid)
     row = state.processes[pid]
+    if row.phase == ZOMBIE:
+        return state
     assert row.spec is not None
     process = row.spec.process
     path = find_program(state, row.namespaces[plan.MOUNT], process)
     verbs = programs.verbs_of(path.rpartition("/")[2], process.args[1:])
     return put_process(state, attrs.evolve(row, phase=RUNNING, program=path, verbs=verbs))
+
+
+def deliver_pending(state: State, pid: int) -> State:
+    """Let the signals through that came before the release; they meet no handler yet."""
+    numbers = sorted(state.processes[pid].pending)
+    state = put_process(state, attrs.evolve(state.processes[pid], phase=RUNNING, pending=frozenset()))
+    for number in numbers:
+        if programs.is_alive(state.processes[pid]):
+            state = programs.deliver(state, pid, number)
+    return state
 
 
 def find_program(state: State, namespace: int, process: Process) -> str:

@@ -14,6 +14,7 @@ from bocker.fakes.state import ZOMBIE, GroupRow, ProcessRow, State
 PAGE = 4096
 HIGHEST_PIDS = 4_194_304
 LOWEST_QUOTA_US = 1000
+UNLIMITED = Limits(cpu_shares=1024, memory_bytes=(1 << 63) - PAGE, pids=None, cpu_quota_us=None)  # the kernel's own
 
 
 def find_group(state: State, parent: str, name: str) -> GroupRow | None:
@@ -43,18 +44,32 @@ def used_bytes(state: State, group: int) -> int:
     return sum(row.memory_bytes for row in members(state, group))
 
 
-def as_kept(limits: Limits) -> Limits:
-    """Return limits as the kernel keeps them; refuse EINVAL for what it does not take."""
+def set_limits(before: Limits | None, limits: Limits, used: int) -> tuple[Limits, Refused | None]:
+    """Return limits as the kernel keeps them. They are set one after the other: with the first that is refused,
+    EINVAL for what can't be and EBUSY for less memory than is used, the ones before it stay."""
+    now = before or UNLIMITED
     quota_us = limits.cpu_quota_us
-    if (
-        limits.memory_bytes < 0
-        or limits.cpu_shares < 0
-        or (limits.pids is not None and not 0 <= limits.pids <= HIGHEST_PIDS)
-        or (quota_us is not None and quota_us < LOWEST_QUOTA_US)
-    ):
-        raise Refused(errno.EINVAL)
-    shares = min(max(limits.cpu_shares, LOWEST_CPU_SHARES), HIGHEST_CPU_SHARES)
-    return limits.replace(cpu_shares=shares, memory_bytes=limits.memory_bytes // PAGE * PAGE)
+    if limits.cpu_shares < 0:
+        return now, Refused(errno.EINVAL)
+    now = now.replace(cpu_shares=min(max(limits.cpu_shares, LOWEST_CPU_SHARES), HIGHEST_CPU_SHARES))
+    if quota_us is not None and quota_us < LOWEST_QUOTA_US:
+        return now, Refused(errno.EINVAL)
+    now = now.replace(cpu_quota_us=quota_us)
+    memory_bytes = limits.memory_bytes // PAGE * PAGE
+    if memory_bytes < 0 or used > memory_bytes:
+        return now, Refused(errno.EINVAL if memory_bytes < 0 else errno.EBUSY)
+    now = now.replace(memory_bytes=memory_bytes)
+    if limits.pids is not None and not 0 <= limits.pids <= HIGHEST_PIDS:
+        return now, Refused(errno.EINVAL)
+    return now.replace(pids=limits.pids), None
+
+
+def as_kept(limits: Limits) -> Limits:
+    """Return limits as the kernel keeps them in a group that uses nothing; refuse EINVAL for what it does not take."""
+    kept, refused = set_limits(None, limits, 0)
+    if refused is not None:
+        raise refused
+    return kept
 
 
 def has_room_for_a_process(state: State, group: int | None) -> bool:

@@ -146,7 +146,7 @@ def _protect(state: State, path: str, target: str) -> State:
     if path != target:
         state = files.make_directory(state, target.rpartition("/")[0])
         if files.entry_at(state, files.locate(state, target).place) is None:
-            state = files.write_file(state, target, b"")
+            state = files.write_file(state, target, b"", mode=0o600)
     kind, source = files.filesystem_of(state, spot.place).kind, spot.mount.source
     flags = ("ro", *(flag for flag in spot.mount.flags if flag not in {"ro", "rw"}))
     return files.add_mount(state, MountRow(target, spot.place, kind, source, flags))
@@ -231,4 +231,4 @@ def _sysctl(state: State, name: str) -> str:
 def _write_sysctl(state: State, name: str, value: str) -> State:
     if _sysctl(state, name).lstrip("-").isdigit() and not value.strip().lstrip("-").isdigit():
         raise Refused(errno.EINVAL, value)
-    return attrs.evolve(state, sysctls=with_row(state.sysctls, name, value.strip()))
+    return attrs.evolve(state, sysctls=images.with_setting(state.sysctls, name, value.strip()))

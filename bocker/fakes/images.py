@@ -38,6 +38,10 @@ SYSCTLS = {
     "net.ipv4.ip_unprivileged_port_start": "1024",
     "net.ipv4.ping_group_range": "1\t0",
 }
+FORWARDING = (
+    "net.ipv4.ip_forward",
+    "net.ipv4.conf.all.forwarding",
+)  # one variable: ip-sysctl of the kernel's documentation
 DEVICES = {
     "null": (1, 3),
     "zero": (1, 5),
@@ -106,9 +110,15 @@ def prepared(state: State, settings: Settings) -> State:
     state = put_link(state, attrs.evolve(bridge, up=True, addresses=(subnet.gateway,)))
     return attrs.evolve(
         state,
-        sysctls=with_row(state.sysctls, "net.ipv4.ip_forward", "1"),
+        sysctls=with_setting(state.sysctls, "net.ipv4.ip_forward", "1"),
         tables=with_row(state.tables, settings.table, TableRow(subnet, settings.bridge)),
     )
+
+
+def with_setting(settings: Mapping[str, str], name: str, value: str) -> dict[str, str]:
+    """Return the kernel's settings with one changed, under each of its names."""
+    names = FORWARDING if name in FORWARDING else (name,)
+    return {**settings, **dict.fromkeys(names, value)}
 
 
 def with_files(state: State, path: str, entries: Mapping[str, Entry]) -> State:

@@ -49,9 +49,10 @@ class FakeNamespaces(View, Namespaces):
         return attrs.evolve(state, names=with_row(state.names, key, NameRow(BIND, network)))
 
     def _link(self, state: State, name: str, pid: int) -> State:
-        key = self._free(state, name)
+        check_component(name)
         if not programs.is_alive(state.processes.get(pid)):
             raise Refused(errno.ENOENT, str(pid))
+        key = self._free(state, name)
         state = files.make_directories(state, self._settings.namespaces)
         return attrs.evolve(state, names=with_row(state.names, key, NameRow(LINK, pid=pid)))
 

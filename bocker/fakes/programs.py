@@ -19,7 +19,19 @@ import attrs
 
 from bocker.fakes import files, groups, laws
 from bocker.fakes.errors import NotModelled, Refused
-from bocker.fakes.state import HOST, RUNNING, ZOMBIE, ProcessRow, State, put_group, put_process, with_row
+from bocker.fakes.state import (
+    DIRECTORY,
+    HOST,
+    PREPARING,
+    RUNNING,
+    ZOMBIE,
+    Entry,
+    ProcessRow,
+    State,
+    put_group,
+    put_process,
+    with_row,
+)
 from bocker.kernel.processes import STDERR, STDOUT, Exited, Output
 
 Verb = tuple[str, ...]
@@ -29,6 +41,7 @@ SIGKILL = 9
 SIGPIPE = 13
 HIGHEST_SIGNAL = 64
 IGNORED_BY_DEFAULT = frozenset({17, 18, 23, 28})  # CHLD, CONT, URG, WINCH: signal(7)
+BLOCKED_BEFORE = frozenset({1, 2, 3, 10, 12, 15, 28})  # by a child that was not released: what bocker itself waits for
 STOPPING = frozenset({19, 20, 21, 22})
 APPLETS = frozenset({"echo", "sleep", "cat", "env"})
 
@@ -111,6 +124,8 @@ def deliver(state: State, pid: int, number: int, from_outside: bool = True) -> S
     if not 0 <= number <= HIGHEST_SIGNAL:
         raise Refused(errno.EINVAL)
     row = state.processes[pid]
+    if row.phase == PREPARING and number in BLOCKED_BEFORE:
+        return put_process(state, attrs.evolve(row, pending=row.pending | {number}))
     if number in row.handlers:
         return laws.process_ends(state, pid, Exited(row.handlers[number], None))
     if number == SIGKILL and (from_outside or not row.first):
@@ -224,7 +239,34 @@ def _eat(state: State, row: ProcessRow, args: tuple[str, ...]) -> State:
 
 def _write(state: State, row: ProcessRow, args: tuple[str, ...]) -> State:
     path, data = _path(row, args[0]), " ".join(args[1:]).encode("utf-8", "surrogateescape")
-    return _or_exit(state, row, args[0], lambda: files.write_file(state, path, data, row.namespaces.get("mount", HOST)))
+    return _or_exit(state, row, args[0], lambda: _written(state, row, path, data))
+
+
+def _written(state: State, row: ProcessRow, path: str, data: bytes) -> State:
+    """Write a file as a process's user, who owns what it makes: open(2)."""
+    namespace = row.namespaces.get("mount", HOST)
+    process = None if row.spec is None else row.spec.process
+    if process is None:
+        return files.write_file(state, path, data, namespace)
+    spot = files.locate(state, path, namespace)
+    is_new = files.entry_at(state, spot.place) is None
+    _, entry = files.existing(state, path.rpartition("/")[0] or "/" if is_new else path, namespace)
+    if not may_write(entry, process.uid, (process.gid, *row.groups), process.capabilities):
+        raise Refused(errno.EACCES, path)
+    state = files.write_file(state, path, data, namespace)
+    if not is_new:
+        return state
+    made = files.existing(state, path, namespace)[1]
+    return files.put_entry(state, spot.place, attrs.evolve(made, uid=process.uid, gid=process.gid))
+
+
+def may_write(entry: Entry, uid: int, groups_of: tuple[int, ...], capabilities: tuple[str, ...]) -> bool:
+    """Tell whether a file's mode lets somebody write, to a directory as well enter it: path_resolution(7)."""
+    if uid == 0 and "DAC_OVERRIDE" in capabilities:
+        return True
+    wanted = 0o3 if entry.kind == DIRECTORY else 0o2
+    shift = 6 if uid == entry.uid else 3 if entry.gid in groups_of else 0
+    return (entry.mode >> shift) & wanted == wanted
 
 
 def _read(state: State, row: ProcessRow, args: tuple[str, ...]) -> State:

@@ -132,7 +132,7 @@ class NameRow:
 
 @attrs.frozen
 class LinkRow:
-    """A network interface; `master` and `peer` are ids of links."""
+    """A network interface; `master` and `peer` are ids of links. drawn: the MAC is the kernel's choice."""
 
     id: int
     network: int
@@ -145,6 +145,7 @@ class LinkRow:
     peer: int | None = None
     alias: str | None = None
     addresses: tuple[Interface, ...] = ()
+    drawn: bool = False
 
 
 @attrs.frozen
@@ -185,6 +186,10 @@ class ProcessRow:
     that it leads to. `failed` is the step and the errno that a child met before its release.
     `handle` is what its parent holds, `output` the handle that its output goes to. `root` is the
     path of its root directory in its mount namespace: chroot(2). `groups` are its supplementary ones.
+
+    Before its release: `pending` are the signals that wait for it, `sources` the places of the host's that it
+    will mount, as its plan calls them, and of one that enters a container `target` is the process whose
+    namespaces it will be in, but for its pid namespace, in which it is from the start.
     """
 
     pid: int
@@ -198,6 +203,9 @@ class ProcessRow:
     handle: int | None = None
     output: int | None = None
     failed: tuple[str, int] | None = None
+    target: int | None = None
+    sources: Mapping[str, Place] = attrs.field(factory=dict)
+    pending: frozenset[int] = frozenset()
     root: str = "/"
     program: str = ""
     groups: tuple[int, ...] = ()

@@ -12,7 +12,19 @@ import attrs
 from bocker.fakes import files
 from bocker.fakes.errors import Refused
 from bocker.fakes.files import check_component
-from bocker.fakes.state import DIRECTORY, SUBVOLUME, SYMLINK, Entry, Place, State, SubvolumeRow, with_row, without
+from bocker.fakes.state import (
+    DIRECTORY,
+    HOST,
+    SUBVOLUME,
+    SYMLINK,
+    Entry,
+    MountRow,
+    Place,
+    State,
+    SubvolumeRow,
+    with_row,
+    without,
+)
 from bocker.fakes.view import View
 from bocker.kernel.storage import Storage, Subvolume
 
@@ -137,12 +149,19 @@ def _vanish(state: State, row: SubvolumeRow) -> State:
     if not used:
         return state
     ghost = attrs.evolve(row, files={"": row.files[""]})
-    host = tuple(mount for mount in state.mounts[0] if mount.place.subvolume != row.id)
-    return attrs.evolve(
-        state,
-        mounts=with_row(state.mounts, 0, host),
-        subvolumes=with_row(state.subvolumes, row.id, ghost),
-    )
+    mounts = {
+        namespace: tuple(mount for mount in rows if mount.place.subvolume != row.id)
+        if namespace == HOST
+        else _left_of(rows, row.id)
+        for namespace, rows in state.mounts.items()
+    }
+    return attrs.evolve(state, mounts=mounts, subvolumes=with_row(state.subvolumes, row.id, ghost))
+
+
+def _left_of(mounts: tuple[MountRow, ...], subvolume: int) -> tuple[MountRow, ...]:
+    """Return what a container still has mounted when its root's subvolume is deleted: what lay on it went with it."""
+    root = next(mount for mount in mounts if mount.target == "/")
+    return (root,) if root.place.subvolume == subvolume else mounts
 
 
 def _walk(state: State, top: files.Spot, path: str) -> tuple[files.Spot, SubvolumeRow]:
@@ -173,7 +192,18 @@ def _publish(state: State, top: files.Spot, source: str, target: str) -> State:
     if there is not None:
         raise Refused(errno.EEXIST, target)
     files.check_writable(state, spot)
+    state = _with_mounts(state, lambda path: _renamed(path, spot.path, spot_after.path))
     return _move(state, spot.place, spot_after.place)
+
+
+def _renamed(path: str, source: str, target: str) -> str:
+    return target + path[len(source) :] if path == source or path.startswith(f"{source}/") else path
+
+
+def _with_mounts(state: State, called: Callable[[str], str]) -> State:
+    """Let the host's mounts go along with the directories that they lie in: mounts are on directories, not on names."""
+    host = tuple(attrs.evolve(mount, target=called(mount.target)) for mount in state.mounts[HOST])
+    return attrs.evolve(state, mounts=with_row(state.mounts, HOST, host))
 
 
 def _move(state: State, source: Place, target: Place) -> State:
@@ -194,6 +224,7 @@ def _exchange(state: State, top: files.Spot, first: str, second: str) -> State:
     row = state.subvolumes[top.place.subvolume]
     swap: Callable[[str], str] = lambda path: _swapped(path, one.place.path, two.place.path)  # noqa: E731
     tree = {swap(path): entry for path, entry in row.files.items()}
+    state = _with_mounts(state, lambda path: _swapped(path, one.path, two.path))
     return files.changed(state, row, tree)
 
 

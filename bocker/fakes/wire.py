@@ -106,7 +106,7 @@ def add_veth(state: State, name: str, peer: str, mac: str, bridge: str, network:
     state, there = add_link(state, network, peer, "veth", mac)
     state, here = add_link(state, 0, name, "veth", f"02:{here_mac(there.id)}")
     state = put_link(state, attrs.evolve(there, peer=here.id))
-    return put_link(state, attrs.evolve(here, peer=there.id, up=True, master=master.id))
+    return put_link(state, attrs.evolve(here, peer=there.id, up=True, master=master.id, drawn=True))
 
 
 def here_mac(number: int) -> str:

@@ -22,7 +22,7 @@ class Layout(Value):
 
 
 class Usage(Value):
-    """What a group has used. oom_kills: processes that the memory limit killed."""
+    """What a group has used. oom_kills: processes that the memory limit killed. processes: its members."""
 
     oom_kills: int
     memory_bytes: int

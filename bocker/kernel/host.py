@@ -65,7 +65,7 @@ class Host(ABC):
     @abstractmethod
     def protect(self, path: str, target: str) -> None:
         """Mount the file `path` read-only at `target` (which may be the file itself), making an
-        empty file there, and the directory that it lies in (mode 0755), if need be. Raise Missing,
+        empty file there (mode 0600), and the directory that it lies in (mode 0755), if need be. Raise Missing,
         Busy when something is mounted there already."""
 
     @abstractmethod

@@ -88,9 +88,7 @@ class GroupsV1:
             group = self._group("memory", name)
             oom_kills = counted(f"{group}/memory.oom_control", b"oom_kill")
             memory_bytes = number(f"{group}/memory.usage_in_bytes")
-        if "pids" in self._mounted:
-            return Usage(oom_kills, memory_bytes, number(f"{self._group('pids', name)}/pids.current"))
-        return Usage(oom_kills, memory_bytes, len(self.members(name)))
+        return Usage(oom_kills, memory_bytes, len(self.members(name)))  # `pids.current` counts zombies and threads
 
     def remove(self, name: str) -> None:
         """Remove the group wherever a part of it is."""

@@ -73,9 +73,7 @@ class GroupsV2:
         if "memory" in self._controllers:
             oom_kills = counted(f"{group}/memory.events", b"oom_kill")
             memory_bytes = number(f"{group}/memory.current")
-        if "pids" in self._controllers:
-            return Usage(oom_kills, memory_bytes, number(f"{group}/pids.current"))
-        return Usage(oom_kills, memory_bytes, len(self.members(name)))
+        return Usage(oom_kills, memory_bytes, len(self.members(name)))  # `pids.current` counts zombies and threads
 
     def remove(self, name: str) -> None:
         """Remove a group."""

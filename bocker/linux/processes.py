@@ -37,11 +37,12 @@ _FLAGS = {
 class LinuxProcesses(Processes):
     """clone3(2), pidfds and pipes."""
 
-    __slots__ = ("_cgroup_parent", "_relays")
+    __slots__ = ("_cgroup_parent", "_last_handle", "_relays")
 
     def __init__(self, cgroup_parent: str) -> None:
         self._cgroup_parent = cgroup_parent
         self._relays: dict[int, Relay] = {}
+        self._last_handle = 0  # no descriptor: the kernel gives its number to the next process, and that is another one
 
     def create(self, spec: ContainerSpec) -> Process:
         """See the port; clone3(2), and `container` for what the child does."""
@@ -140,9 +141,9 @@ class LinuxProcesses(Processes):
         if pid == 0:
             become(ends, files if group is None else ())
         relay.adopt(pidfd)
-        process = Process(_identity(pid), pidfd)
-        self._relays[pidfd] = relay
-        return process
+        self._last_handle += 1
+        self._relays[self._last_handle] = relay
+        return Process(_identity(pid), self._last_handle)
 
     def _way_into(self, spec: ContainerSpec | ExecSpec) -> tuple[int | None, tuple[str, ...]]:
         """Return the group's descriptor (version 2) or the files by which the child joins it (version 1)."""

@@ -60,6 +60,8 @@ def enter_root(root: str) -> int:
     """Mount the root file system on itself, without devices or setuid; return its descriptor."""
     path = os.fsencode(root)
     descriptor = k.open_tree(k.AT_FDCWD, path, k.OPEN_TREE_CLONE)
+    if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     k.mount_setattr(descriptor, b"", k.AT_EMPTY_PATH, k.MOUNT_ATTR_NODEV | k.MOUNT_ATTR_NOSUID, private=True)
     k.move_mount(descriptor, k.AT_FDCWD, path)
     return descriptor

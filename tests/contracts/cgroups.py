@@ -177,6 +177,16 @@ class CgroupsContract:
         kernel.cgroups.add("ps_1", pid)
         lab.kill_unreaped(pid)
         assert kernel.cgroups.members("ps_1") == ()
+        assert kernel.cgroups.usage("ps_1").processes == 0
+
+    def test_a_zombie_can_be_put_into_a_group_and_is_not_in_it(self, kernel: Kernel, lab: Lab) -> None:
+        """The kernel passes over it; a process that is not there it refuses."""
+        kernel.cgroups.create("ps_1")
+        pid = lab.spawn()
+        lab.kill_unreaped(pid)
+        kernel.cgroups.add("ps_1", pid)
+        assert kernel.cgroups.members("ps_1") == ()
+        kernel.cgroups.remove("ps_1")
 
     def test_a_new_group_has_used_nothing(self, kernel: Kernel) -> None:
         """Counters of a group of the same name before it are not inherited (L2)."""

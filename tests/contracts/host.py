@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 IMAGE_BYTES = 120 << 20
 TOO_SMALL_BYTES = 1 << 20
 FORWARDING = "net.ipv4.ip_forward"
+ALL_NAMES = ("net.ipv4.ip_forward", "net.ipv4.conf.all.forwarding")
 ODD_NAME = "a b\t\n\\"
 
 
@@ -205,14 +206,15 @@ class HostContract:
         assert lab.read_file(path) == b"new"
 
     def test_protecting_makes_the_place_and_its_directory(self, kernel: Kernel, lab: Lab) -> None:
-        """The directory has mode 0755, the file below the mount is empty."""
+        """The directory has mode 0755, the file below the mount is empty and nobody else's."""
         path, target = f"{lab.directory}/program", f"{lab.directory}/new/mounted"
         lab.write_file(path, b"content")
         kernel.host.protect(path, target)
         assert lab.read_file(target) == b"content"
         kernel.host.unmount(target)
         assert lab.read_file(target) == b""
-        assert lab.tree(lab.directory)["new"].mode == 0o755
+        tree = lab.tree(lab.directory)
+        assert (tree["new"].mode, tree["new/mounted"].mode) == (0o755, 0o600)
 
     def test_protecting_twice_is_busy(self, kernel: Kernel, lab: Lab) -> None:
         """EBUSY; one unmount is enough."""
@@ -408,6 +410,13 @@ class HostContract:
         for value in ("1", "0", "1"):
             kernel.host.write_sysctl(FORWARDING, value)
             assert kernel.host.read_sysctl(FORWARDING) == value
+
+    @pytest.mark.parametrize("names", [ALL_NAMES, ALL_NAMES[::-1]])
+    def test_forwarding_has_two_names(self, kernel: Kernel, names: tuple[str, str]) -> None:
+        """It is one variable."""
+        for value in ("0", "1"):
+            kernel.host.write_sysctl(names[0], value)
+            assert kernel.host.read_sysctl(names[1]) == value
 
     def test_a_kernel_setting_refuses_garbage(self, kernel: Kernel) -> None:
         """EINVAL, and the value stays."""

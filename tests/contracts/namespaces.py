@@ -127,6 +127,12 @@ class NamespacesContract:
             kernel.namespaces.link("netns_1", NO_PID)
         assert kernel.namespaces.names() == ()
 
+    def test_a_link_to_no_process_is_missing_whatever_its_name(self, kernel: Kernel) -> None:
+        """The process is looked at before the name is found taken."""
+        kernel.namespaces.create("netns_1")
+        with refused(Missing, errno.ENOENT):
+            kernel.namespaces.link("netns_1", NO_PID)
+
     def test_a_link_to_a_zombie_is_missing(self, kernel: Kernel, lab: Lab) -> None:
         """A process that ended has left its namespaces, though its number is still taken."""
         pid = lab.spawn()

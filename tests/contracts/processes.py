@@ -45,6 +45,7 @@ FAILURES: list[tuple[str, int, dict[str, Any]]] = [
     (plan.STEP_HOSTNAME, errno.EINVAL, {"hostname": "h" * 65}),
     (plan.STEP_SYSCTLS, errno.ENOENT, {"sysctls": (("net.ipv4.no_such_setting", "1"),)}),
     (plan.STEP_ROOT, errno.ENOENT, {"root": "/var/bocker/ps_none"}),
+    (plan.STEP_ROOT, errno.ENOTDIR, {"root": "/etc/resolv.conf"}),
     (plan.STEP_MOUNTS, errno.ENODEV, {"mounts": (*MOUNTS, Mount("no-such-kind", "/mnt"))}),
     (plan.STEP_MOUNTS, errno.ENOENT, {"mounts": (*MOUNTS, Mount("bind", "/mnt", "/no/such/source"))}),
     (plan.STEP_MOUNTS, errno.ENOTDIR, {"mounts": (*MOUNTS, Mount("tmpfs", "/etc/hosts"))}),
@@ -240,6 +241,69 @@ class ProcessesContract:
         kernel.processes.discard(process)
         assert not kernel.processes.alive(process.identity)
         wait_until(kernel, lambda: not is_there(kernel, spec.network.host_link))
+
+    def test_a_child_that_fails_is_gone_before_its_release(self, kernel: Kernel, containers: Containers) -> None:
+        """With its network and its place in the group; what failed is told by the release."""
+        spec = containers.spec(hostname="h" * 65)
+        process = containers.create(spec)
+        wait_until(kernel, lambda: not kernel.processes.alive(process.identity))
+        wait_until(kernel, lambda: not is_there(kernel, spec.network.host_link))
+        assert kernel.cgroups.members(spec.group) == ()
+        with pytest.raises(StepFailed) as caught:
+            kernel.processes.release(process)
+        assert (caught.value.step, caught.value.errno) == (plan.STEP_HOSTNAME, errno.EINVAL)
+
+    def test_mounts_are_opened_before_the_release(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
+    ) -> None:
+        """One that can't be is told even where the root is not there; one that is opened stays, whatever becomes
+        of its source."""
+        root = f"{settings.store}/ps_none"
+        process = containers.create(containers.spec(root=root, mounts=(*MOUNTS, Mount("no-such-kind", "/mnt"))))
+        with pytest.raises(StepFailed) as caught:
+            kernel.processes.release(process)
+        assert (caught.value.step, caught.value.errno) == (plan.STEP_MOUNTS, errno.ENODEV)
+        source = f"{settings.store}/source"
+        kernel.storage.create("source")
+        lab.write_file(f"{source}/note", b"kept")
+        mounts = (*MOUNTS, Mount("bind", "/mnt", source))
+        process = containers.create(containers.spec("read", "/mnt/note", mounts=mounts))
+        kernel.ambient.sleep(0.2)  # it opens them when it comes to it
+        kernel.storage.publish("source", "moved")
+        kernel.processes.release(process)
+        assert finish(kernel, process)[0] == b"kept"
+
+    def test_a_killed_child_can_be_released(self, kernel: Kernel, containers: Containers) -> None:
+        """Nothing failed: that it was killed is told as its end."""
+        process = containers.create(containers.spec("write", "/tmp/ran", "x"))
+        kernel.processes.signal(process.identity, SIGKILL)
+        assert kernel.processes.release(process) == ()
+        assert finish(kernel, process) == (b"", b"", Exited(None, SIGKILL))
+
+    def test_a_signal_before_the_release_waits_for_it(self, kernel: Kernel, containers: Containers) -> None:
+        """The first process is spared then as always, a member dies before its program runs."""
+        first = containers.create(containers.spec(*SLEEPER))
+        kernel.processes.signal(first.identity, SIGTERM)
+        kernel.processes.release(first)
+        wait_for_output(kernel, first, b"ready")
+        member = containers.enter(first, "write", "/tmp/ran", "x")
+        for number in (SIGTERM, SIGHUP):
+            kernel.processes.signal(member.identity, number)
+        assert kernel.processes.alive(member.identity)
+        assert kernel.processes.release(member) == ()
+        assert finish(kernel, member)[2] == Exited(None, SIGHUP)
+
+    def test_a_handle_is_not_given_twice(self, kernel: Kernel, containers: Containers) -> None:
+        """One that is closed stays so: what is asked of it does not reach the process that was made next."""
+        ended = containers.start("exit", "0")
+        finish(kernel, ended)
+        other = containers.start("echo", "kept", ",", "exit", "3")
+        with refused(Missing):
+            kernel.processes.close_output(ended, STDOUT)
+        with refused(Missing):
+            kernel.processes.next_event(ended)
+        kernel.processes.discard(ended)
+        assert finish(kernel, other) == (b"kept\n", b"", Exited(3, None))
 
     def test_the_first_process_ignores_what_it_has_no_handler_for(self, kernel: Kernel, containers: Containers) -> None:
         """SIGTERM and others from outside do nothing to it, SIGKILL does. (Busybox's shell handles SIGINT.)"""
@@ -533,6 +597,33 @@ class ProcessesContract:
         assert (failure.step, failure.errno, failure.detail) == (plan.STEP_MOUNTS, number, path)
         assert list(lab.tree(outside)) == ["."]
 
+    def test_a_member_is_in_the_containers_network_from_its_release(
+        self, kernel: Kernel, containers: Containers
+    ) -> None:
+        """Until then it is in the caller's."""
+        first = containers.start(*SLEEPER)
+        member = containers.enter(first, *SLEEPER)
+        kernel.namespaces.link("netns_contract", member.identity.pid)
+        try:
+            before = {link.name for link in kernel.network.links("netns_contract")}
+            kernel.processes.release(member)
+            after = {link.name for link in kernel.network.links("netns_contract")}
+        finally:
+            kernel.namespaces.remove("netns_contract")
+        assert "veth0_ps_42002" in before
+        assert after == {"lo", "eth0"}
+
+    def test_a_member_can_not_follow_one_that_ended(self, kernel: Kernel, containers: Containers) -> None:
+        """ESRCH: its namespaces are entered when it is released, and nothing leads to them any more."""
+        first = containers.start(*SLEEPER)
+        target = containers.execute(first, *SLEEPER)
+        member = containers.enter(target, *SLEEPER)
+        kernel.processes.discard(target)
+        with pytest.raises(StepFailed) as caught:
+            kernel.processes.release(member)
+        assert (caught.value.step, caught.value.errno) == (plan.STEP_NAMESPACES, errno.ESRCH)
+        assert kernel.processes.alive(first.identity)
+
     def test_a_member_ends_without_its_container(self, kernel: Kernel, containers: Containers) -> None:
         """Its exit code is its own."""
         first = containers.start(*SLEEPER)
@@ -706,6 +797,29 @@ class ProcessesContract:
         assert finish(kernel, process)[0] == b"x"
         assert not lab.exists(f"{settings.store}/ps_42002/dev/note")
         assert lab.read_file(f"{settings.store}/ps_42002/tmp/note") == b"y"
+
+    def test_what_a_program_writes_is_its_users(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
+    ) -> None:
+        """Where the modes let it: a directory for everybody, root's file, and root's directory."""
+        for path, code in (("/tmp/note", 0), ("/etc/hosts", 1), ("/note", 1)):
+            spec = containers.spec(process=program("write", path, "x", user="1000:1001"))
+            root = f"{settings.store}/{spec.name}"
+            process = containers.create(spec)
+            kernel.processes.release(process)
+            assert finish(kernel, process)[2] == Exited(code, None)
+            owners = {name: entry.owner for name, entry in lab.tree(root).items() if entry.owner != (0, 0)}
+            assert owners == ({} if code else {"tmp/note": (1000, 1001)})
+
+    def test_with_its_root_a_container_loses_its_mounts(
+        self, kernel: Kernel, containers: Containers, settings: Settings
+    ) -> None:
+        """They lie on directories that are gone when the subvolume is deleted under it."""
+        spec = containers.spec("sleep", "0.4", ",", "write", "/dev/note", "x", ",", "exit", "0")
+        process = containers.create(spec)
+        kernel.processes.release(process)
+        kernel.storage.delete(spec.name)
+        assert finish(kernel, process)[2] == Exited(1, None)
 
     def test_the_memory_limit_kills(self, kernel: Kernel, containers: Containers) -> None:
         """By SIGKILL, and the group counts it."""

@@ -358,6 +358,22 @@ class StorageContract:
         assert kernel.storage.describe("img_1").uuid == uuid
         assert lab.read_file(f"{settings.store}/img_1/file") == b"kept"
 
+    def test_a_mount_goes_along_with_the_directory_that_it_lies_in(
+        self, kernel: Kernel, settings: Settings, lab: Lab
+    ) -> None:
+        """It is on that, and not on its name: publishing and exchanging move it."""
+        for name in ("img_42002", "img_42003"):
+            kernel.storage.create(name)
+        inside = f"{settings.store}/img_42002/inside"
+        lab.make_directory(inside)
+        lab.mount(inside)
+        kernel.storage.publish("img_42002", "img_42004")
+        assert kernel.host.mount_at(inside) is None
+        assert kernel.host.mount_at(f"{settings.store}/img_42004/inside") is not None
+        kernel.storage.exchange("img_42003", "img_42004")
+        assert kernel.host.mount_at(f"{settings.store}/img_42003/inside") is not None
+        kernel.host.unmount(f"{settings.store}/img_42003/inside")
+
     def test_publishing_onto_something_is_refused(self, kernel: Kernel, settings: Settings, lab: Lab) -> None:
         """An empty subvolume, a directory and a file are in the way; nothing changes."""
         kernel.storage.create("new")

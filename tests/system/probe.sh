@@ -1,7 +1,7 @@
 #!/bin/busybox sh
 # The probe program of the contracts: the same verbs as the fake kernel's processes understand.
 # probe VERB ARGUMENTS [, VERB ARGUMENTS]...     fork VERBS | VERBS: the first part in the background
-forked=
+forked=${forked:-}  # a child in the background reads this script once more
 trapped=
 while [ $# -gt 0 ]; do
     verb=$1
@@ -14,10 +14,11 @@ while [ $# -gt 0 ]; do
         error) printf '%s\n' "$1" >&2; shift ;;
         sleep)
             # A shell has a handler of its own for SIGINT: where no trap needs it, the sleeper takes its place.
+            # Otherwise the shell itself waits, for what never comes: a child of its own would be one process more.
             seconds=$1
             shift
             [ $# -eq 0 ] && [ -z "$trapped" ] && exec /bin/busybox sleep "$seconds"
-            /bin/busybox sleep "$seconds" & wait $!
+            read -t "$seconds" nothing <>/etc/never
             ;;
         eat)
             # One buffer of that size, filled. The last verb becomes the eater, so that its end is ours.

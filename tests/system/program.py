@@ -140,12 +140,15 @@ def make_busybox_root(root: Path) -> None:
     """Fill an empty directory with a root file system of two programs: busybox and the probe."""
     for folder in ("bin", "etc", "proc", "sys", "dev", "tmp", "root"):
         (root / folder).mkdir()
+    os.chmod(root / "tmp", 0o1777)
     shutil.copy("/bin/busybox", root / "bin/busybox")
     for applet in APPLETS:
         os.symlink("busybox", root / "bin" / applet)
     shutil.copy(Path(__file__).with_name("probe.sh"), root / "bin/probe")
     for name in ("hosts", "hostname", "resolv.conf"):
         (root / "etc" / name).write_text("the image's own\n")
+    os.mkfifo(root / "etc/never")  # what the probe waits for, whoever it is
+    os.chmod(root / "etc/never", 0o666)
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
 
 
