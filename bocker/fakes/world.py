@@ -297,9 +297,9 @@ class World:
         place = _place(self.state, path)
         return (place.subvolume, place.path) in self.state.unsynced
 
-    def dump(self) -> str:
-        """Return the state as short, sorted lines."""
-        return dump.text(self.state)
+    def dump(self, whole: bool = False) -> str:
+        """Return the state as short, sorted lines; `whole` with every file and setting."""
+        return dump.text(self.state, whole)
 
 
 def _place(state: State, path: str) -> Place:

@@ -11,6 +11,7 @@ import pytest
 from bocker.core.settings import Settings
 from bocker.fakes import FakeKernel, NotModelled, World, dump, invariants, laws
 from bocker.fakes.errors import BrokenInvariant, Crashed
+from bocker.fakes.state import FILE, Entry
 from bocker.kernel.errors import Busy, Missing, NoSpace
 from bocker.kernel.processes import Exited, Interrupted
 from tests.contracts.specs import Containers, finish, is_there
@@ -157,9 +158,50 @@ def test_the_dump_is_sorted_and_tells_what_is_there(world: World, containers: Co
     containers.start("sleep", "60")
     lines = world.dump().splitlines()
     assert lines == sorted(lines)
-    assert "link host veth0_ps_42002 up on bridge0 peer eth0" in lines
-    assert "group bocker/ps_42002 cpu,devices,memory,pids" in lines
+    assert "link host veth0_ps_42002 up on bridge0 peer eth0 of ps_42002" in lines
+    assert "group bocker/ps_42002 1 processes" in lines
+    assert "process ps_42002 first running in ps_42002" in lines
     assert world.dump() == dump.text(world.state)
+
+
+def test_the_whole_dump_has_files_settings_and_what_a_container_sees(world: World, containers: Containers) -> None:
+    containers.start("write", "/tmp/note", "x", ",", "sleep", "60")
+    short, whole = (world.dump(whole=whole).splitlines() for whole in (False, True))
+    assert "store /var/bocker ps_42002/tmp/note file 0644 1 bytes 2d711642" in whole
+    assert "mounts ps_42002 / /dev /dev/null /dev/zero /proc" in whole
+    assert "setting net.ipv4.ip_forward 1" in whole
+    assert len(whole) > 2 * len(short)
+
+
+@pytest.mark.parametrize("change", ["write", "chmod"])
+def test_the_short_dump_tells_that_something_in_a_subvolume_is_another(
+    world: World, kernel: FakeKernel, change: str
+) -> None:
+    kernel.storage.create("img_42002")
+    world.add_files("/var/bocker/img_42002", {"file": Entry(FILE, 0o644, content=b"one")})
+    before = world.dump()
+    after = Entry(FILE, 0o644, content=b"two") if change == "write" else Entry(FILE, 0o755, content=b"one")
+    world.add_files("/var/bocker/img_42002", {"file": after})
+    assert world.dump() != before
+
+
+def test_two_machines_on_which_the_same_was_done_have_one_dump() -> None:
+    """Whatever ids, indices, pids and times they have."""
+    texts = []
+    for detours in (0, 3):
+        world = World().prepare()
+        kernel = world.kernel()
+        for number in range(detours):
+            kernel.namespaces.create(f"detour{number}")
+            kernel.namespaces.remove(f"detour{number}")
+            world.sleep(1)
+        kernel.storage.create("img_42002")
+        kernel.storage.snapshot("img_42002", "ps_42002", True)
+        kernel.namespaces.create("one")
+        kernel.network.create_veth("veth0", "eth0", "02:42:ac:11:00:02", "bridge0", "one")
+        texts.append(world.dump(whole=True))
+    assert texts[0] == texts[1]
+    assert "store /var/bocker ps_42002 subvolume 0755 made of img_42002 read-only" in texts[0]
 
 
 def test_version_2_has_device_rules_too() -> None:

@@ -60,8 +60,8 @@ PORTABLE_ERRNO = frozenset(
     EWOULDBLOCK""".split()
 )
 PORTABLE_MODULES = frozenset(
-    """__future__ abc _json _operator attrs base64 binascii collections contextlib errno fnmatch hashlib hypothesis json
-    pytest re shlex string typing urllib zlib zstandard bocker""".split()
+    """__future__ abc _json _operator attrs base64 binascii collections contextlib errno fnmatch functools hashlib
+    hypothesis json pytest re shlex string typing urllib zlib zstandard bocker""".split()
 )
 
 # What programs leave out: what has to be let go of again, what needs files or servers, and what only waits.
