@@ -233,7 +233,10 @@ def _start(
     if job.content.uuid and kernel.storage.describe(root).parent_uuid != job.content.uuid:
         raise _Replaced
     name = addresses.namespace_of(container)
-    undo.act(lambda: kernel.namespaces.link(name, process.identity.pid), kernel.namespaces.remove, name)
+    try:
+        undo.act(lambda: kernel.namespaces.link(name, process.identity.pid), kernel.namespaces.remove, name)
+    except Missing:
+        pass  # the child could not build its network and is gone: its release tells why
     # Two writes: after the first, a crash is never taken for a container that did not run, and goes
     # with its files; and before the second, `exec` can't enter a process that is still in our root.
     undo.push(store.save_container, kernel, record)
