@@ -38,7 +38,7 @@ NAMESPACES = (
     syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
 )
 PATIENCE_S = patience(2.0)
-LONGEST_S = patience(60.0)
+LONGEST_S = patience(300.0)
 GLANCE_S = 0.0005
 MADE, LENGTH = "made", 8
 MS_MOVE = 1 << 13
