@@ -31,6 +31,7 @@ UNSHARE = [
 ]
 IMAGE = "/run/sandbox.btrfs"
 IMAGE_SIZE = "8G"
+TEMPORARY = "/run/tmp"
 GATEWAY = "10.0.0.1/24"
 BRIDGE_MAC = "02:42:ac:11:00:01"
 MASQUERADE = """
@@ -141,8 +142,7 @@ def _inside(command: list[str]) -> int:
     nothing = world.look(settings())
     _prepare_host()
     prepared = world.look(settings())
-    os.makedirs("/run/tmp")
-    code = _call_as_init(command, {**os.environ, "TMPDIR": "/run/tmp"})
+    code = _call_as_init(command, {**os.environ, "TMPDIR": TEMPORARY})
     left = wait_for(prepared, settings())
     if not left:
         _take_back_host()
@@ -163,7 +163,19 @@ def _call_as_init(command: list[str], environment: dict[str, str]) -> int:
             return os.waitstatus_to_exitcode(status)
 
 
+def _prepare_temporary() -> None:
+    """Make the directory for temporary files, where files can have attributes: a tmpfs knows `user.` since 6.6."""
+    os.makedirs(TEMPORARY)
+    try:
+        os.setxattr(TEMPORARY, "user.attributes", b"")
+    except OSError:
+        _do("truncate", "-s", IMAGE_SIZE, f"{TEMPORARY}.btrfs")
+        _do("mkfs.btrfs", "--quiet", f"{TEMPORARY}.btrfs")
+        _do("mount", "-o", "loop,discard", f"{TEMPORARY}.btrfs", TEMPORARY)
+
+
 def _prepare_host() -> None:
+    _prepare_temporary()
     _do("truncate", "-s", IMAGE_SIZE, IMAGE)
     _do("mkfs.btrfs", "--quiet", IMAGE)
     _do("mount", "-o", "loop,nosuid,nodev,discard", IMAGE, "/var/bocker")
@@ -176,6 +188,8 @@ def _prepare_host() -> None:
 
 
 def _take_back_host() -> None:
+    if os.path.ismount(TEMPORARY):
+        _do("umount", "--lazy", TEMPORARY)
     _do("umount", "/var/bocker")
     _do("ip", "link", "delete", "bridge0")
     _do("nft", "delete", "table", "ip", "bocker")

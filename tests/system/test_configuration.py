@@ -11,6 +11,7 @@ import time
 import pytest
 
 from bocker.engine import resolve, store
+from tests.system.patience import patience
 from tests.system.program import make_busybox_root
 from tests.system.test_isolation import DOCKERS_CAPABILITIES, status_field
 from tests.system.waiting import wait_until
@@ -18,7 +19,7 @@ from tests.system.waiting import wait_until
 PASSWD = "root:x:0:0::/root:/bin/sh\nweb:x:1000:1001::/srv/web:/bin/sh\n"
 GROUP = "root:x:0:\nstaff:x:50:web\nweb:x:1001:\n"
 HIGHEST_DESCRIPTOR = 20
-PATIENCE_S = 20
+PATIENCE_S = patience(20)
 
 
 @pytest.fixture
