@@ -1,4 +1,4 @@
-"""What was looked up before a lock was had is looked up again: somebody was faster, in the only instant where it matters.
+"""What was looked up before a lock was had is looked up again: somebody was faster, at the one instant that matters.
 
 Schedules by chance meet such an instant now and then (`test_interleavings.py`); here each of them is met.
 """
@@ -50,7 +50,7 @@ def slow(bench: Bench, operation: str, subject: str, act: Callable[[], object]) 
 def test_rm_of_a_tag_that_moved_just_now_removes_nothing() -> None:
     bench = ready()
     other, gate = slow(bench, "records.lock", "img_42002", lambda: bench.add_image(tag="base"))
-    assert other.rm("base") == ["No container or image named 'base' exists"]
+    assert other.rm("base") == ["'base' has become the name of img_42003 meanwhile"]
     assert gate.is_over
     assert bench.images() == {"img_42002": (), "img_42003": ("base:latest",)}
 
