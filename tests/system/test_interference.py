@@ -489,3 +489,37 @@ def test_an_image_is_deleted_or_read_only(host: Host, web: str) -> None:
     refused(host("run", "other:1", "/bin/true"), "No image named 'other:1' exists\n", 125)
     assert image in host("cleanup").out
     host.is_well()
+
+
+def test_the_disk_below_the_stores_file_is_full(bocker: Bocker, elsewhere: dict[str, str], busybox_root: Path) -> None:
+    """The file has holes where nothing was written yet, so the store fails though it has room: btrfs can not write its
+    tables and makes itself read-only under a container that runs. With room below, all that was on disk is there."""
+    store, state = elsewhere["BOCKER_STORE"], elsewhere["BOCKER_STATE"]
+    os.mkdir(state)
+    do("mount", "-t", "tmpfs", "-o", "size=40M", "small", state)
+    try:
+        assert bocker("setup", "--size", "256M", environment=elsewhere).code == 0
+        assert bocker("init", str(busybox_root), "-t", "base", environment=elsewhere).code == 0
+        assert bocker("run", "--name", "web", "base", "/bin/echo", "said", environment=elsewhere).code == 0
+        do("sync", "--file-system", store)
+        flood = "dd if=/dev/urandom of=/big bs=1M count=100 2>/dev/null; sync; sleep 0.5; exit 3"
+        ended = bocker("run", "--name", "big", "base", "/bin/sh", "-c", flood, environment=elsewhere)
+        assert ended.code == 3
+        assert "The container's end could not be seen to: the file system is read-only (records.write " in ended.err
+        refusal = bocker("run", "base", "/bin/true", environment=elsewhere)
+        assert refusal.code == 125
+        assert re.fullmatch(
+            r"Starting the container failed: (the disk can not be read or written|the file system is read-only) "
+            r"\([^)]*\); see: dmesg(, then mount it again)?\n",
+            refusal.err,
+        ), refusal
+        do("mount", "-o", "remount,size=400M", state)
+        do("umount", "-l", store)
+        assert bocker("setup", environment=elsewhere).out.startswith("Mounted: ")
+        assert bocker("cleanup", environment=elsewhere).code == 0
+        assert bocker("cleanup", environment=elsewhere).out == NOTHING
+        assert bocker("logs", "web", environment=elsewhere).out == "said\n"
+        assert bocker("run", "--rm", "base", "/bin/echo", "hi", environment=elsewhere).out == "hi\n"
+    finally:
+        bocker("setup", "--undo", "--delete-data", environment=elsewhere)
+        do("umount", "-l", state)
