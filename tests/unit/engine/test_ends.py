@@ -7,11 +7,20 @@ from collections.abc import Callable
 
 import pytest
 
-from bocker.core.errors import AmbiguousReference, BockerError, Damaged, HostNotReady, NestedSubvolumes, NoSuchContainer
+from bocker.core.errors import (
+    AmbiguousReference,
+    BockerError,
+    Damaged,
+    HostNotReady,
+    NestedSubvolumes,
+    NoSuchContainer,
+    NotPrivileged,
+    OperationFailed,
+)
 from bocker.core.ids import ContainerId, ImageId
 from bocker.core.settings import Settings
 from bocker.core.spec import STEP_USER
-from bocker.engine import burial, layers, plan, program, removal, resolve, setup, store
+from bocker.engine import burial, layers, plan, program, readiness, removal, resolve, setup, store
 from bocker.engine.relay import not_placed
 from bocker.engine.supervise import finish
 from bocker.fakes.faults import Call, RefuseCall
@@ -361,3 +370,41 @@ def test_each_word_of_rm_has_its_own_answer() -> None:
         ("web", "ps_42002", False),
         ("base", "img_42002", False),
     ]
+
+
+def test_a_leftover_that_can_not_be_removed_is_said_and_keeps_no_other() -> None:
+    bench = ready()
+    bench.kernel.namespaces.create("netns_ps_42011")
+    bench.kernel.storage.create(".img_42021.new")
+    bench.kernel.gate = RefuseOperation("namespaces.remove", errno.EPERM)
+    with pytest.raises(
+        OperationFailed, match=r"Cleaning up failed: it is not permitted \(namespaces\.remove netns_ps_42011"
+    ):
+        bench.cleanup()
+    assert bench.kernel.storage.names() == ("img_42002",)
+
+
+def test_whoever_is_not_root_is_told_so_before_anything_else_of_the_host() -> None:
+    bench = bare(privileged=False)
+    bench.world.kernel_version = (4, 19)
+    with pytest.raises(NotPrivileged):
+        readiness.host_facts(bench.kernel)
+
+
+def test_an_interpreter_that_is_mounted_is_not_mounted_again() -> None:
+    bench = bare()
+    bench.setup(size_bytes=SMALL, interpreter_mount="/run/bocker/python3")
+    assert bench.setup(interpreter_mount="/run/bocker/python3") == ()
+
+
+def test_the_store_is_made_in_the_file_that_was_said_and_found_there_again() -> None:
+    bench = bare()
+    assert bench.setup(size_bytes=SMALL, storage="/disk.img")[0] == "Created: /disk.img"
+    undo(bench)
+    assert "Mounted: /disk.img at /var/bocker" in bench.setup()
+
+
+def test_with_a_container_that_goes_with_its_end_its_name_goes() -> None:
+    bench = ready()
+    bench.run("true", name="web", remove_on_exit=True)
+    assert bench.kernel.records.list("names") == ()

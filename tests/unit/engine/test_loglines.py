@@ -66,3 +66,7 @@ def test_the_last_lines_are_the_programs_lines(lines: list[bytes], count: int, u
 def test_a_damaged_line_is_left_out_and_the_others_are_not(damaged: bytes) -> None:
     log = b"T stdout F one\n" + damaged + b"\nT stderr P two\n"
     assert [entry.output for entry in loglines.decode(log)] == [b"one\n", b"two"]
+
+
+def test_what_ends_with_a_whole_entry_is_read_to_its_newline() -> None:
+    assert [loglines.whole_length(log) for log in (b"", b"a", b"a\n", b"a\nb")] == [0, 0, 2, 2]

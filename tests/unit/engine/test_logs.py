@@ -175,3 +175,17 @@ def test_since_an_instant_is_that_instant_too() -> None:
     bench.kernel.records.write("logs/ps_42002", loglines.encode(2_000_000_000, 1, b"then\n"))
     assert bench.logs("web", since_ns=2_000_000_000).out == b"then\n"
     assert bench.logs("web", since_ns=2_000_000_001).out == b""
+
+
+def test_without_following_the_log_of_a_running_container_is_shown_and_nothing_is_waited_for() -> None:
+    bench = ready()
+    other = bench.in_another_terminal()
+    took_ns: list[int] = []
+
+    def look(data: bytes) -> None:
+        before_ns = other.kernel.ambient.now_ns()
+        assert other.logs("web").out == b"one\n"
+        took_ns.append(other.kernel.ambient.now_ns() - before_ns)
+
+    bench.run("probe", "echo", "one", ",", "sleep", "1", name="web", screen=Screen(look))
+    assert took_ns[0] < 10_000_000
