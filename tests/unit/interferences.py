@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import attrs
 
+from bocker.core.addresses import parse_subnet
 from bocker.core.ids import ContainerId, ImageId
 from bocker.core.limits import Limits
 from bocker.core.spec import ContainerSpec
@@ -187,6 +188,14 @@ def set_up(bench: Bench) -> object:
     return bench.setup()
 
 
+def give_address(bench: Bench) -> object:
+    """`ip address add`: the bridge is a person's own, and `setup` gives it none."""
+    network = bench.program().network
+    if not network.link(bench.settings.bridge).addresses:
+        network.add_address(bench.settings.bridge, parse_subnet(bench.settings.subnet).gateway)
+    return bench.setup()
+
+
 def mount_store(bench: Bench) -> object:
     """`umount` of what was made in its place, and `mount`, as it was when the host was set up."""
     at = bench.settings.store
@@ -242,7 +251,7 @@ _DELETE = on_path(interference.delete_subvolume)
 INTERFERENCES = [
     Interference("bridge deleted", _ONE, _bridge(interference.delete_link), set_up),
     Interference("bridge down", _ONE, _bridge(interference.set_link_down), set_up),
-    Interference("bridge without an address", _ONE, _bridge(interference.flush_addresses), set_up),
+    Interference("bridge without an address", _ONE, _bridge(interference.flush_addresses), give_address),
     Interference("host's link deleted", _CONTAINER, on_host_link(interference.delete_link)),
     Interference("host's link down", _CONTAINER, on_host_link(interference.set_link_down)),
     Interference("eth0 deleted inside", _CONTAINER, _inside(interference.delete_link)),
