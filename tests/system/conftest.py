@@ -45,11 +45,14 @@ def _takes_long(item: pytest.Item) -> bool:
     return item.get_closest_marker("long") is not None
 
 
-def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Pass over a file, or a class of it, that the sandbox beside this one has taken; it reports those tests."""
     directory = os.environ.get(CLAIMS)
     taken = item if _takes_long(item) else item.parent or item
-    return True if directory and not _claimed(directory, taken.nodeid) else None
+    if not directory or _claimed(directory, taken.nodeid):
+        return None
+    item.session._setupstate.teardown_exact(nextitem)  # what the last test left in use for this one
+    return True
 
 
 @functools.cache
