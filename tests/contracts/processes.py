@@ -242,6 +242,27 @@ class ProcessesContract:
         assert not kernel.processes.alive(process.identity)
         wait_until(kernel, lambda: not is_there(kernel, spec.network.host_link))
 
+    def test_a_child_that_somebody_killed_before_its_release_is_seen_to_have_ended(
+        self, kernel: Kernel, containers: Containers
+    ) -> None:
+        """The release says nothing of it: it is as with a program that is killed at its first instant."""
+        process = containers.create(containers.spec("write", "/tmp/ran", "x"))
+        kernel.processes.signal(process.identity, SIGKILL)
+        wait_until(kernel, lambda: not kernel.processes.alive(process.identity))
+        assert kernel.processes.release(process) == ()
+        assert kernel.processes.next_event(process) == Exited(None, SIGKILL)
+
+    def test_a_member_whose_container_ended_before_its_release_is_seen_to_have_ended(
+        self, kernel: Kernel, containers: Containers
+    ) -> None:
+        """It went with the pid namespace."""
+        first = containers.start("sleep", "60")
+        member = containers.enter(first, "echo", "hi")
+        kernel.processes.signal(first.identity, SIGKILL)
+        wait_until(kernel, lambda: not kernel.processes.alive(member.identity))
+        assert kernel.processes.release(member) == ()
+        assert kernel.processes.next_event(member) == Exited(None, SIGKILL)
+
     def test_a_child_that_fails_is_gone_before_its_release(self, kernel: Kernel, containers: Containers) -> None:
         """With its network and its place in the group; what failed is told by the release."""
         spec = containers.spec(hostname="h" * 65)
@@ -252,6 +273,12 @@ class ProcessesContract:
         with pytest.raises(StepFailed) as caught:
             kernel.processes.release(process)
         assert (caught.value.step, caught.value.errno) == (plan.STEP_HOSTNAME, errno.EINVAL)
+
+    def test_a_host_name_may_have_64_bytes(self, kernel: Kernel, containers: Containers) -> None:
+        """`HOST_NAME_MAX`."""
+        process = containers.create(containers.spec("exit", "4", hostname="h" * 64))
+        kernel.processes.release(process)
+        assert finish(kernel, process)[2] == Exited(4, None)
 
     def test_mounts_are_opened_before_the_release(
         self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
@@ -344,6 +371,14 @@ class ProcessesContract:
         process = containers.start(*SLEEPER)
         with refused(Invalid, errno.EINVAL):
             kernel.processes.signal(process.identity, NO_SIGNAL)
+
+    def test_the_last_signal_is_one(self, kernel: Kernel, containers: Containers) -> None:
+        """`SIGRTMAX`, which ends a process as any other does."""
+        first = containers.start(*SLEEPER)
+        member = containers.execute(first, *SLEEPER)
+        wait_for_output(kernel, member, b"ready")
+        kernel.processes.signal(member.identity, NO_SIGNAL - 1)
+        assert finish(kernel, member)[2] == Exited(None, NO_SIGNAL - 1)
 
     def test_what_ended_takes_no_signal(self, kernel: Kernel, containers: Containers) -> None:
         """Nor does another process that got its number: boot and start time are part of the identity."""
