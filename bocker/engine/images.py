@@ -66,7 +66,6 @@ def commit(
     with Doing(kernel, settings, f"Committing '{container}'"):
         store.check_format(kernel, settings)
         record = resolve.container(kernel, container)
-        image, tag = _target(kernel, target)
         meant = store.Meant(kernel, settings, store.id_of(record), container)
         with meant:
             nested = kernel.storage.nested(record.id)
@@ -78,10 +77,23 @@ def commit(
                 content if changes is None else changes(content),
                 lambda aside: kernel.storage.snapshot(record.id, aside),
             )
-            if image is None:
-                return Committed(new_image(kernel, recipe, tag), False)
+            committed = _committed(kernel, target, recipe)
+        if committed.replaced:
+            collect(kernel)  # layers that only the content before had
+        return committed
+
+
+def _committed(kernel: Kernel, target: str, recipe: Recipe) -> Committed:
+    while True:
+        image, tag = _target(kernel, target)
+        if image is None:
+            return Committed(new_image(kernel, recipe, tag), False)
+        try:
             replace_image(kernel, image, recipe)
-        collect(kernel)  # layers that only the content before had
+        except NoSuchImage:
+            if tag is None:
+                raise
+            continue  # somebody has removed it meanwhile, so its tag is a new one
         return Committed(image, True)
 
 

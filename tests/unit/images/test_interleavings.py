@@ -54,6 +54,7 @@ FAILED_ONCE: tuple[tuple[Names, str], ...] = (
     (("run mine", "push"), "0:8 1:* 0:* 1:*"),
     (("images", "prune all"), "0:4 1:* 0:* 1:*"),
     (("push", "rmi last"), "0:103 1:36 0:* 1:*"),
+    (("commit onto", "rm image"), "1:9 0:1"),
 )
 
 
