@@ -12,12 +12,17 @@ from hypothesis import HealthCheck, Phase, given, seed
 from hypothesis import settings as options
 
 from bocker.core.addresses import parse_interface
+from bocker.core.limits import Limits
 from bocker.fakes import storage, wire
 from tests.differential import Candidate, Played, candidates, drawn, is_refused
 from tests.system.agreement import Agree, agreed
 from tests.system.replay import Replayer
 
 pytest_plugins = ["tests.system.agreement"]
+REFUSED_LIMITS = (
+    Limits(cpu_shares=100, memory_bytes=1 << 25, pids=5_000_000),
+    Limits(cpu_shares=100, memory_bytes=1 << 25, pids=5, cpu_quota_us=900),
+)
 PRINTED_LINES = 16
 TOLD = 100  # after so many programs a line says how far it is
 DRAWN = 2  # examples of hypothesis for one program: the first one is the simplest there is, which is empty
@@ -88,6 +93,12 @@ def test_a_difference_in_the_world_is_found(agree: Agree, monkeypatch: pytest.Mo
         AssertionError, match=r"-link netns_a lo up 127\.0\.0\.2/8\n\+link netns_a lo up 127\.0\.0\.1/8"
     ):
         agree(("namespaces.create", ("netns_a",)), ("network.set_up", ("lo", True, "netns_a")))
+
+
+@pytest.mark.parametrize("limits", REFUSED_LIMITS, ids=lambda limits: str(tuple(limits)))
+def test_limits_are_set_one_after_the_other(agree: Agree, limits: Limits) -> None:
+    """What comes before the one that is refused stays: no port tells, so this is no contract."""
+    agree(("cgroups.create", ("ps_42002",)), ("cgroups.limit", ("ps_42002", limits)), ("cgroups.names", ()))
 
 
 class Seen:
