@@ -43,7 +43,7 @@ class FakeFirewall(View, Firewall):
 
     def _tables(self, state: State, *names: str) -> dict[str, TableRow]:
         if not self._world.firewall:
-            raise Refused(errno.EOPNOTSUPP, "no nftables")
+            raise Refused(errno.ENOSYS, "no nftables")
         if not self._kernel.may_administer_network:
             raise Refused(errno.EPERM)
         for name in names:

@@ -672,7 +672,7 @@ class ArchivesContract(BundlesContract, PackingContract):
     # Where it can't be
 
     def test_what_is_missing(self, kernel: Kernel, lab: Lab) -> None:
-        """ENOENT: the blob or the target; ENOTDIR for a target that is a file."""
+        """ENOENT: the blob or the target; ENOTDIR for a target that is a file, EISDIR for a blob that is none."""
         lab.write_file(f"{lab.directory}/blob", archive(file(b"x")))
         lab.make_directory(f"{lab.directory}/tree")
         with refused(Missing, errno.ENOENT):
@@ -681,6 +681,8 @@ class ArchivesContract(BundlesContract, PackingContract):
             kernel.archives.unpack(f"{lab.directory}/blob", f"{lab.directory}/no", Bounds())
         with refused(Invalid, errno.ENOTDIR):
             kernel.archives.unpack(f"{lab.directory}/blob", f"{lab.directory}/blob", Bounds())
+        with refused(Invalid, errno.EISDIR):
+            kernel.archives.unpack(f"{lab.directory}/tree", f"{lab.directory}/tree", Bounds())
 
     @pytest.mark.parametrize(
         ("condition", "inside", "kind"),

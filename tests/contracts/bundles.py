@@ -239,7 +239,7 @@ class BundlesContract:
                     spill(kernel, lab, data)
 
     def test_what_is_missing_for_spilling(self, kernel: Kernel, lab: Lab) -> None:
-        """ENOENT: the archive, or what is above the directory; ENOTDIR when that is a file."""
+        """ENOENT: the archive, or what is above the directory; ENOTDIR when that is a file, EISDIR for no archive."""
         lab.write_file(f"{lab.directory}/archive", archive(file(b"x")))
         for path, place in (("no", "blobs"), ("archive", "no/blobs")):
             with refused(Missing, errno.ENOENT):
@@ -247,6 +247,8 @@ class BundlesContract:
         with refused(Invalid, errno.ENOTDIR):
             kernel.archives.spill(f"{lab.directory}/archive", f"{lab.directory}/archive", Bounds())
         assert not lab.exists(f"{lab.directory}/blobs")
+        with refused(Invalid, errno.EISDIR):
+            kernel.archives.spill(lab.directory, f"{lab.directory}/blobs", Bounds())
 
     @pytest.mark.parametrize(("condition", "kind"), [(FULL, NoSpace), (READ_ONLY, ReadOnly), (DENIED, Denied)])
     def test_a_place_that_takes_no_files(self, kernel: Kernel, lab: Lab, condition: str, kind: type) -> None:

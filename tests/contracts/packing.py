@@ -288,6 +288,14 @@ class PackingContract:
 
     # What can't be packed, and where
 
+    def test_a_layer_in_the_place_of_a_directory(self, kernel: Kernel, settings: Settings, lab: Lab) -> None:
+        """EISDIR, and the directory stays."""
+        (tree,) = snapshots(kernel, settings, lab, archive())
+        lab.make_directory(f"{lab.directory}/taken")
+        with refused(Invalid, errno.EISDIR):
+            kernel.archives.pack(tree, None, f"{lab.directory}/taken")
+        assert lab.exists(f"{lab.directory}/taken")
+
     def test_packing_what_is_missing(self, kernel: Kernel, settings: Settings, lab: Lab) -> None:
         """ENOENT: the tree, the base, or the archive's directory."""
         (tree,) = snapshots(kernel, settings, lab, archive())

@@ -7,11 +7,13 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bocker.core.settings import Settings
 from bocker.linux import LinuxKernel
+from tests import errnos
 from tests.system import sandbox, world
 
 _seen: dict[tuple[Path, frozenset[str]], world.World] = {}
@@ -28,11 +30,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--crashes", default="some", help="`all`: kill at every call")
     parser.addoption("--crowd", default="5x8:1", help="people at once, x commands of each, : seed")
     parser.addoption("--programs", type=int, default=200, help="how many random programs both kernels run")
+    parser.addoption("--record-errnos", action="store_true", help="write down anew which errors Linux gave")
 
 
 def pytest_configure() -> None:
     if not sandbox.inside():
         raise pytest.UsageError("use: python -m tests.system.sandbox -- python -m pytest tests/system")
+    errnos.watch_linux()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run in which Linux gave what is not written down (`tests/errnos.py`)."""
+    if session.config.getoption("--record-errnos"):
+        errnos.write()
+    elif not session.testsfailed and session.exitstatus == 0 and errnos.not_listed():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say what is not written down."""
+    for line in errnos.not_listed():
+        terminalreporter.write_line(f"{line}; --record-errnos writes it down", red=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -67,6 +85,7 @@ def _claimed(directory: str, tests: str) -> bool:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, with a word, what the virtual machine's lane has no time for (`provision/vm/lane.py`)."""
+    errnos.begin(item)
     seconds = float(os.environ.get(SECONDS, "0"))
     if seconds and time.monotonic() - _began > seconds - (LONG_S if _takes_long(item) else 0):
         pytest.skip("the time was up")

@@ -14,6 +14,7 @@ from hypothesis import settings as options
 from bocker.core.addresses import parse_interface
 from bocker.core.limits import Limits
 from bocker.fakes import storage, wire
+from tests import errnos
 from tests.differential import Candidate, Played, candidates, drawn, is_refused
 from tests.system.agreement import Agree, agreed
 from tests.system.replay import Replayer
@@ -62,6 +63,7 @@ def _agree(replayer: Replayer, seen: Seen, number: int) -> None:
         if program.calls:
             seen.add(program)
             agreed(replayer, program, f"seed_{number}")
+            errnos.note_outcomes([operation for operation, _ in program.calls], program.answers)
 
     agree()
 

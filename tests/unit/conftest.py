@@ -8,6 +8,7 @@ import pytest
 
 from bocker.core.settings import Settings
 from bocker.fakes import World, servers
+from tests import errnos
 from tests.unit import observed
 from tests.unit.fake_lab import FakeLab, FakeStage
 from tests.unit.fake_pages import FakePages
@@ -24,7 +25,15 @@ COLLECTED = pytest.StashKey[bool]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--crashes", default="some", help="`all`: what comes after a crash, for every crash")
     parser.addoption("--interleavings", default="some", help="`all` with two switches; or how many by chance")
-    parser.addoption("--interference", default="some", help="`all`: every interference at every call")
+    parser.addoption("--interference", default="some", help="`all`: each interference at every call; 5: at each fifth")
+
+
+def pytest_configure() -> None:
+    errnos.watch_fake()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    errnos.begin(item)
 
 
 @pytest.fixture
@@ -87,23 +96,31 @@ def pytest_testnodedown(node: Any) -> None:
     """Take over what a worker of pytest-xdist observed."""
     output = getattr(node, "workeroutput", {})
     observed.CALLS.update(map(tuple, output.get("observed", ())))
+    for operation, name, way in output.get("errnos", ()):
+        errnos.note(operation, name, way)
     if output.get("collected"):
         node.config.stash[COLLECTED] = True
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail a run of all contracts that left a method, or a declared error of one, unobserved."""
+    """Fail a run of all contracts that left a method, or a declared error of one, unobserved; and any run in which
+    the fake gave what Linux was never seen to give."""
     collected = session.config.stash.get(COLLECTED, False)
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["observed"] = sorted(observed.CALLS)
         output["collected"] = collected
+        output["errnos"] = [(*given, way) for given, way in errnos.given.items()]
+    elif any(errnos.never_seen(errnos.given)):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     elif collected and not session.testsfailed and session.exitstatus == 0 and observed.missing():
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say what was not observed."""
+    """Say what was not observed, and what should not have been."""
+    for line in errnos.never_seen(errnos.given):
+        terminalreporter.write_line(line, red=True)
     failed = terminalreporter.stats.get("failed") or terminalreporter.stats.get("error")
     if config.stash.get(COLLECTED, False) and not failed:
         for line in observed.missing():
