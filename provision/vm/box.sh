@@ -30,7 +30,9 @@ mirror=$("$here/mirror.sh" Debian)
 security=$("$here/mirror.sh" Debian-Security)
 mkdir -p "$cache"
 work=$(mktemp -d "$cache/box.XXXXXX")
-trap 'umount "$work/disk" 2>/dev/null || true; rm -rf "$work"' EXIT
+# who is stopped halfway may leave the host's /proc and /sys mounted in there
+trap 'umount "$work/disk" 2>/dev/null || true; rm -rf --one-file-system "$work"' EXIT
+trap 'exit 143' TERM INT
 
 # apt_sources SUITE: what a suite's packages depend on as well
 apt_sources() {

@@ -21,7 +21,9 @@ fi
 mirror=$("$here/mirror.sh" Debian)
 mkdir -p "$cache"
 new=$(mktemp -d "$cache/qemu.XXXXXX")
-trap 'rm -rf "$new"' EXIT
+# who is stopped halfway may leave the host's /proc and /sys mounted in there
+trap 'rm -rf --one-file-system "$new"' EXIT
+trap 'exit 143' TERM INT
 
 # fetch: the packages' files, and no file of anybody's data base
 fetch() {
