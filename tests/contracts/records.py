@@ -279,6 +279,15 @@ class RecordsContract:
         """As without any."""
         assert lab.kernel(MISSING).records.list("containers") == ()
 
+    def test_records_that_went_are_not_taken_for_none(self, kernel: Kernel, settings: Settings, lab: Lab) -> None:
+        """Somebody mounted something over the store: an empty list would be no answer, and a new record be hidden."""
+        kernel.records.claim("containers/ps_1", b"")
+        lab.mount(settings.store)
+        with refused(Missing, errno.ENOENT):
+            kernel.records.list("containers")
+        with refused(Missing, errno.ENOENT):
+            kernel.records.claim("containers/ps_2", b"")
+
     @pytest.mark.parametrize(("method", "arguments"), [*WRITERS, ("lock", ("names",))])
     def test_a_read_only_store_takes_nothing(self, lab: Lab, method: str, arguments: tuple[Any, ...]) -> None:
         """EROFS."""
