@@ -131,6 +131,7 @@ COMMANDS: dict[str, Act] = {
 }
 NAMES = list(COMMANDS)
 LIVE = frozenset({"exec", "stop", "logs -f", "rm -f", "inspect up"})  # they need the container `up`
+MADE_OF = re.compile(r" made of .* of (?=\d+ files)")  # whether that is gone is another command's matter
 UNTAGGED = re.compile(r"image img_NEW \(\) \S+")
 COLLECTED = ("Removed: layer_", "Removed: the record of content")
 SEVERAL = frozenset({"prune", "prune all", "cleanup", "load"})
@@ -247,7 +248,7 @@ class Stage:
 
     def holds(self) -> Holds:
         """Return what the machine holds, but for downloads."""
-        lines = holdings(self.bench, self.known)
+        lines = [MADE_OF.sub(" of ", line) for line in holdings(self.bench, self.known)]
         lines = [line for line in lines if not any(word in line for word in DOWNLOADS)]
         return (*lines, *(f"host {path}" for path in HOST_FILES if self.bench.world.entry(path) is not None))
 
