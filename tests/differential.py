@@ -55,6 +55,7 @@ from bocker.kernel.archives import Bounds
 from tests.contracts import layers
 from tests.contracts.specs import MOUNTS
 from tests.player import ANY_WORLD, CONTAINERS, LATER, MEMBERS, NOBODY, OTHER_BOOT, Call, Player, make_blobs_directory
+from tests.system.groups import VERSION
 
 STORE = Settings().store
 MOST = 25
@@ -336,7 +337,7 @@ class Fake:
 
     def __init__(self, medium_s: float = MEDIUM_S) -> None:
         self._scale = medium_s / MEDIUM_S
-        self.world = World()
+        self.world = World(cgroup_version=VERSION)
         self.world.state = first_state()
         pid = next(row.pid for row in self.world.state.processes.values() if row.spec is None)
         self.player = Player(FakeKernel(self.world, Settings(), pid, Gate()))
@@ -387,7 +388,7 @@ class Fake:
 @cache
 def first_state() -> State:
     """Return the world in which each program begins: a host with a store, a bridge, and one image."""
-    world = World().prepare(Settings())
+    world = World(cgroup_version=VERSION).prepare(Settings())
     kernel = world.kernel(Settings())
     kernel.firewall.remove(Settings().table)
     kernel.storage.create(".template")

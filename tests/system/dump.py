@@ -13,6 +13,7 @@ import errno
 import fcntl
 import functools
 import json
+import math
 import os
 import socket
 import stat
@@ -35,6 +36,7 @@ from tests.system import groups
 Member = tuple[str, str]  # a container's name, and what a process is in it
 
 OURSELVES = 1
+SHARES = (2, 100, 512, 1024, 262_144)  # those that programs choose, and the kernel's own
 FINE_NS = 50_000_000
 BTRFS_TOP_INODE = 256
 GET_SUBVOL_INFO = 0x81F8943C  # BTRFS_IOC_GET_SUBVOL_INFO, linux/btrfs.h
@@ -69,7 +71,8 @@ class Unsettled(Exception):
 
 
 class Reader:
-    """Reads the world of one program; macs: those that programs choose."""
+    """Reads the world of one program. macs: those that programs choose. below: directories of the host that are the
+    program's alone."""
 
     def __init__(self, settings: Settings, macs: frozenset[str], below: tuple[str, ...]) -> None:
         self._settings = settings
@@ -429,13 +432,19 @@ def _limits(path: str) -> Limits:
 
 
 def _limits_v2(group: str) -> Limits:
-    """Return the limits; a weight as the shares that it was made of, where they are of those that programs choose."""
+    """Return the limits; a weight as the shares that it was made of."""
     weight = int(_read(f"{group}/cpu.weight"))
-    shares = next((shares for shares, given in groups.WEIGHTS.items() if given == weight), 1024)
+    shares = next(shares for shares in SHARES if _weight(shares) == weight)
     quota = _read(f"{group}/cpu.max").decode().split()[0]
     quota_us = None if quota == "max" else int(quota)
     memory_bytes = _bound(f"{group}/memory.max") or UNLIMITED.memory_bytes
     return Limits(shares, memory_bytes, _bound(f"{group}/pids.max"), quota_us)
+
+
+def _weight(shares: int) -> int:
+    """Return the weight that runc and crun give for shares."""
+    level = math.log2(shares)
+    return math.ceil(10 ** ((level * level + 125 * level) / 612 - 7 / 34))
 
 
 def _bound(path: str) -> int | None:
