@@ -393,7 +393,10 @@ def _mask(state: State, namespace: int, path: str) -> State:
     """Cover a path that is there: a directory with an empty one, a file with `/dev/null`."""
     if not _is_there(state, namespace, path):
         return state
-    state, place = own_tree(state, namespace, "mask", Entry(DIRECTORY, 0o555))
+    if _is_opaque(state, namespace, path) or files.is_directory(state, path, namespace):
+        state, place = own_tree(state, namespace, "mask", Entry(DIRECTORY, 0o555))
+    else:
+        place = _device_of(state, "/dev/null", NULL)
     return files.add_mount(state, MountRow(_target(state, namespace, path), place, "mask", "", ("ro",)), namespace)
 
 

@@ -29,6 +29,7 @@ from bocker.fakes.state import (
     without,
 )
 
+NULL = (1, 3)  # the device `/dev/null`
 MOST_LINKS = 40  # path_resolution(7)
 LONGEST_NAME = 255
 OPAQUE = frozenset({"proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2"})
@@ -268,9 +269,12 @@ def _make(state: State, path: str, mode: int, namespace: int) -> State:
 
 
 def write_file(state: State, path: str, content: bytes, namespace: int = HOST, mode: int = 0o644) -> State:
-    """Create or overwrite a file; its directory must be there."""
+    """Create or overwrite a file; its directory must be there. What is written to `/dev/null` is gone: null(4),
+    also where that is mounted read-only."""
     spot = locate(state, path, namespace)
     entry = entry_at(state, spot.place)
+    if entry is not None and (entry.kind, entry.device) == (CHARACTER, NULL):
+        return state
     check_writable(state, spot)
     check_space(state, spot.place)
     if entry is not None and entry.kind == DIRECTORY:
@@ -288,7 +292,7 @@ def read_file(state: State, path: str, namespace: int = HOST) -> bytes:
     if entry.kind == DIRECTORY:
         raise Refused(errno.EISDIR, path)
     if entry.kind != FILE:
-        if entry.kind == CHARACTER and entry.device == (1, 3):
+        if entry.kind == CHARACTER and entry.device == NULL:
             return b""
         raise NotModelled(f"reading the {entry.kind} {spot.path}")
     return entry.content

@@ -811,6 +811,41 @@ class ProcessesContract:
         assert finish(kernel, process)[0] == b"planned"
         assert lab.read_file(image) == before != b"planned"
 
+    def test_a_masked_file_is_empty_and_takes_nothing(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
+    ) -> None:
+        """It is `/dev/null`; the image's is as it was. What is not there is not masked."""
+        words = ("read", "/etc/hosts", ",", "write", "/etc/hosts", "x", ",", "read", "/etc/hosts", ",", "echo", "done")
+        process = containers.start(*words, masked_paths=("/etc/hosts", "/etc/none"))
+        assert finish(kernel, process)[::2] == (b"done\n", Exited(0, None))
+        assert lab.read_file(f"{settings.store}/ps_42002/etc/hosts") != b""
+
+    def test_a_masked_directory_is_empty_and_takes_nothing(self, kernel: Kernel, containers: Containers) -> None:
+        """Neither what the image has in it is there, nor can anything be made."""
+        for words in (("read", "/etc/hosts"), ("write", "/etc/new", "x")):
+            out, _, ended = finish(kernel, containers.start(*words, masked_paths=("/etc",)))
+            assert (out, ended) == (b"", Exited(1, None))
+
+    def test_a_read_only_path_can_be_read(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
+    ) -> None:
+        """And neither it nor what is below it be written; what is not there is passed over."""
+        paths = ("/etc", "/none")
+        for words in (("write", "/etc/new", "x"), ("write", "/etc/hosts", "x")):
+            assert finish(kernel, containers.start(*words, readonly_paths=paths))[2] == Exited(1, None)
+        content = lab.read_file(f"{settings.store}/ps_42002/etc/hosts")
+        assert finish(kernel, containers.start("read", "/etc/hosts", readonly_paths=paths))[0] == content
+
+    def test_links_of_the_plan_are_made_where_nothing_is(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
+    ) -> None:
+        """On a mount of the plan as well; what the image has there stays."""
+        links = (("/tmp/link", "/etc/hosts"), ("/etc/hosts", "/none"))
+        words = ("read", "/tmp/link", ",", "read", "/etc/hosts")
+        process = containers.start(*words, links=links)
+        content = lab.read_file(f"{settings.store}/ps_42002/etc/hosts")
+        assert finish(kernel, process)[0] == 2 * content
+
     def test_a_file_of_the_plan_covers_a_link_without_following_it(
         self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
     ) -> None:
