@@ -67,9 +67,8 @@ BUGS = (
         "rm-looks-before-it-locks",
         CHECK_BEFORE_USE,
         REMOVAL,
-        "        if resolve.find_image(kernel, reference) != image:  "
-        "# somebody was faster, or its tag is another's by now\n            raise NoSuchObject(reference)\n",
-        "",
+        "        meant = resolve.find_image(kernel, reference)\n        if meant is None:  # somebody was faster\n",
+        "        meant = image\n        if meant is None:\n",
         (RACES,),
     ),
     Bug(
