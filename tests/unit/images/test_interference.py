@@ -40,7 +40,7 @@ NOBODY = ""  # there was nothing of that kind
 OTHER_STORE = "store /var/lib/"  # that `setup` made while the person's own was not mounted
 LONGEST_LINE = 400
 INTERFERENCES_OF_EACH, CALLS_OF_EACH = 5, 2  # in the usual run, of each command
-_CONTAINER = re.compile(r"container (\S+) \S+ \S+ ")
+_ENDED = re.compile(r"container (\S+) (?:exited|dead) \S+ (\S+) .*")
 _TAGS = re.compile(r"^image (\S+) \(([^)]*?),?\)")
 
 COMMANDS = [
@@ -155,7 +155,7 @@ class Interferences(ImageSweep):
 
     def _held(self) -> frozenset[str]:
         lines = (line for line in self.holdings() if not line.startswith(OTHER_STORE))
-        lines = (_CONTAINER.sub(r"container \1 ended ", line) for line in lines)
+        lines = (_ENDED.sub(r"container \1 ended \2", line) for line in lines)
         return frozenset(one for line in lines for one in _apart(line))
 
 
