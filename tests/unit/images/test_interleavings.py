@@ -34,7 +34,7 @@ pytestmark = pytest.mark.sweep
 
 SEED = 20261121
 OF_EACH = 6  # schedules of one pair for each command, in the usual run
-GROUPS = 6  # so many pairs and threes meet by chance
+GROUPS = 5  # so many pairs and threes meet by chance
 SOME = 20  # times each
 FAILED_ONCE: tuple[tuple[Names, str], ...] = (
     (("history", "prune all"), "0:5 1:*"),
@@ -153,7 +153,7 @@ def by_chance(chance: random.Random, sizes: list[int]) -> Schedule:
 # What all of that rests on
 
 
-@pytest.mark.parametrize("names", [("export", "rm container"), ("rmi", "tag"), ("commit", "rm container")])
+@pytest.mark.parametrize("names", [("export", "rm container"), ("rmi", "tag")])
 def test_nothing_is_left_out_that_ends_otherwise(stage: Stage, names: Names, number: str) -> None:
     """All schedules have the endings that those have which are tried."""
 
