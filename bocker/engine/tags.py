@@ -13,6 +13,8 @@ from bocker.engine.undo import UndoStack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bocker.core.ids import ImageId
     from bocker.core.settings import Settings
     from bocker.kernel import Kernel
@@ -33,15 +35,17 @@ def tag(kernel: Kernel, settings: Settings, reference: str, wanted: str) -> Imag
     with Doing(kernel, settings, f"Tagging '{reference}'"):
         store.check_format(kernel, settings)
         image = resolve.image(kernel, reference)
-        add_tag(kernel, image, name, reference)
-        store.check_format(kernel, settings)  # or the store went, and who had the tag before was not to be seen
+        # Asked again: or the store went, and who had the tag before was not to be seen.
+        add_tag(kernel, image, name, reference, lambda: store.check_format(kernel, settings))
         return image
 
 
-def add_tag(kernel: Kernel, image: ImageId, name: str, reference: str) -> None:
+def add_tag(
+    kernel: Kernel, image: ImageId, name: str, reference: str, confirm: Callable[[], object] | None = None
+) -> None:
     """Give an image a tag, and take it from the one that had it. Raise NoSuchImage, with `reference`, when it is gone.
 
-    In between both have it: whichever then counts, it is one of them.
+    In between both have it: whichever then counts, it is one of them. Where `confirm` raises, it is taken back.
     """
     with kernel.records.lock(str(image)):
         if not store.has_subvolume(kernel, str(image)):
@@ -54,6 +58,8 @@ def add_tag(kernel: Kernel, image: ImageId, name: str, reference: str) -> None:
                 theirs = resolve.tags_of(kernel, holder)
                 if holder != image and name in theirs:
                     _change(kernel, holder, theirs, tuple(other for other in theirs if other != name), undo)
+            if confirm is not None:
+                confirm()
             undo.commit()
 
 
