@@ -242,16 +242,6 @@ class ProcessesContract:
         assert not kernel.processes.alive(process.identity)
         wait_until(kernel, lambda: not is_there(kernel, spec.network.host_link))
 
-    def test_a_child_that_somebody_killed_before_its_release_is_seen_to_have_ended(
-        self, kernel: Kernel, containers: Containers
-    ) -> None:
-        """The release says nothing of it: it is as with a program that is killed at its first instant."""
-        process = containers.create(containers.spec("write", "/tmp/ran", "x"))
-        kernel.processes.signal(process.identity, SIGKILL)
-        wait_until(kernel, lambda: not kernel.processes.alive(process.identity))
-        assert kernel.processes.release(process) == ()
-        assert kernel.processes.next_event(process) == Exited(None, SIGKILL)
-
     def test_a_member_whose_container_ended_before_its_release_is_seen_to_have_ended(
         self, kernel: Kernel, containers: Containers
     ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.planted.bug import (
     CHECK_BEFORE_USE,
     FORGOTTEN_FSYNC,
+    FORGOTTEN_STEP,
     LOST_UNDO,
     WRONG_MASK,
     WRONG_ORDER,
@@ -234,7 +235,7 @@ BUGS = (
     ),
     Bug(
         "old-layers-stay-after-a-commit",
-        WRONG_ORDER,
+        FORGOTTEN_STEP,
         IMAGES,
         "        collect(kernel)  # layers that only the content before had\n",
         "",
