@@ -43,3 +43,8 @@ def test_every_list_is_long_enough_and_no_name_is_there_twice() -> None:
 def test_every_kind_of_mistake_is_planted_in_the_engine_twice() -> None:
     kinds = Counter(bug.kind for bug in engine.BUGS)
     assert [kind for kind in ENGINE_KINDS if kinds[kind] < 2] == []
+
+
+def test_the_page_has_every_bug() -> None:
+    page = (ROOT / "docs/proof.md").read_text()
+    assert [bug.name for bug in BUGS if f"`{bug.name}`" not in page] == []
