@@ -30,7 +30,7 @@ BUGS = (
         RUN,
         "undo.act(lambda: kernel.storage.snapshot(str(job.image), root), store.delete_subvolume, kernel, root)",
         "kernel.storage.snapshot(str(job.image), root)",
-        (SWEEP, "-k", "run"),
+        (SWEEP, "-k", "leaves_nothing and run"),
     ),
     Bug(
         "run-keeps-the-group",
@@ -38,7 +38,7 @@ BUGS = (
         RUN,
         "undo.act(lambda: kernel.cgroups.create(spec.group), kernel.cgroups.remove, spec.group)",
         "kernel.cgroups.create(spec.group)",
-        (SWEEP, "-k", "run"),
+        (SWEEP, "-k", "leaves_nothing and run"),
     ),
     Bug(
         "a-lost-answer-is-not-undone",
@@ -46,7 +46,7 @@ BUGS = (
         "bocker/engine/undo.py",
         "            if type(error) is KernelError:\n                self.push(step, *arguments)\n            raise",
         "            raise",
-        (SWEEP, "-k", "run"),
+        (SWEEP, "-k", "leaves_nothing and run"),
     ),
     Bug(
         "a-published-image-is-not-taken-back",
@@ -54,7 +54,7 @@ BUGS = (
         BUILDING,
         "        undo.push(store.delete_subvolume, kernel, str(image))\n",
         "",
-        (SWEEP, "-k", "init"),
+        (SWEEP, "-k", "leaves_nothing and init"),
     ),
     Bug(
         "an-exchange-is-not-taken-back",
@@ -62,7 +62,7 @@ BUGS = (
         BUILDING,
         "        undo.push(kernel.storage.exchange, aside_of(image), str(image))\n",
         "",
-        (SWEEP, "-k", "commit"),
+        (SWEEP, "-k", "leaves_nothing and commit"),
     ),
     Bug(
         "rm-looks-before-it-locks",
