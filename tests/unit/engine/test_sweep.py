@@ -24,6 +24,7 @@ pytestmark = pytest.mark.sweep
 
 _ID = re.compile(r"\b(ps|img)_\d+")
 _ENDED = re.compile(r"container ps_NEW (?:exited 0|dead None) (\S+) .*")
+_MADE_OF = re.compile(r" made of .* of (?=\d+ files)")
 _UUID = re.compile(r"\b[0-9a-f]{32}\b")
 ABOUT_WHAT_IS_THERE = frozenset(
     {
@@ -211,6 +212,11 @@ def holdings(bench: Bench, known: frozenset[str] = frozenset()) -> list[str]:
         _UUID.sub("UUID", _ID.sub(lambda found: found[0] if found[0] in known else f"{found[1]}_NEW", line))
         for line in lines
     )
+
+
+def of_themselves(lines: list[str]) -> list[str]:
+    """Return holdings without what a tree was made of: whether that is there is another thing's matter."""
+    return [_MADE_OF.sub(" of ", line) for line in lines]
 
 
 def ids_of(bench: Bench) -> frozenset[str]:

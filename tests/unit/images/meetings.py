@@ -35,7 +35,7 @@ from bocker.images.space import usages
 from bocker.registry.credentials import Credentials
 from bocker.registry.endpoints import Registries
 from tests.unit.crashes import HOST_FILES
-from tests.unit.engine.test_sweep import crash, holdings, ids_of
+from tests.unit.engine.test_sweep import crash, holdings, ids_of, of_themselves
 from tests.unit.images.bench import HOME, HOST, LINUX, ImageBench
 from tests.unit.images.soundness import Ancestry, complaints, leftovers
 from tests.unit.images.test_crashes import everything
@@ -131,7 +131,6 @@ COMMANDS: dict[str, Act] = {
 }
 NAMES = list(COMMANDS)
 LIVE = frozenset({"exec", "stop", "logs -f", "rm -f", "inspect up"})  # they need the container `up`
-MADE_OF = re.compile(r" made of .* of (?=\d+ files)")  # whether that is gone is another command's matter
 UNTAGGED = re.compile(r"image img_NEW \(\) \S+")
 COLLECTED = ("Removed: layer_", "Removed: the record of content")
 SEVERAL = frozenset({"prune", "prune all", "cleanup", "load"})
@@ -248,7 +247,7 @@ class Stage:
 
     def holds(self) -> Holds:
         """Return what the machine holds, but for downloads."""
-        lines = [MADE_OF.sub(" of ", line) for line in holdings(self.bench, self.known)]
+        lines = of_themselves(holdings(self.bench, self.known))
         lines = [line for line in lines if not any(word in line for word in DOWNLOADS)]
         return (*lines, *(f"host {path}" for path in HOST_FILES if self.bench.world.entry(path) is not None))
 
