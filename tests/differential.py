@@ -464,8 +464,7 @@ def pasted(calls: Sequence[Call], name: str, why: str) -> str:
     imports = "".join(f"from {module} import {', '.join(sorted(names))}\n" for module, names in sorted(modules.items()))
     steps = "".join(f"{call!r},\n" for call in calls)
     return (
-        f"from __future__ import annotations\n\n{imports}from tests.system.agreement import Agree\n\n"
-        'pytest_plugins = ["tests.system.agreement"]\n\n\n'
+        f"from __future__ import annotations\n\n{imports}from tests.system.agreement import Agree\n\n\n"
         f'def test_{name}(agree: Agree) -> None:\n    """{why}"""\n    agree(\n'
         f"{textwrap.indent(steps, ' ' * 8)}    )\n"
     )

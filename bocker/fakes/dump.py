@@ -51,7 +51,7 @@ def text(state: State, whole: bool = False) -> str:
     """Return a line for each thing that is there.
 
     Without `whole` a subvolume is one line, with a digest of all that is in it; of other files there is only
-    the size; directories, MACs, the host's own files and settings are left out.
+    the size; what a snapshot was made of, directories, MACs, the host's own files and settings are left out.
     """
     networks, containers = network_names(state), container_names(state)
     lines = [*_mounts(state), *_stores(state, whole), *_links(state, networks, whole), *_routes(state, networks)]
@@ -137,7 +137,7 @@ def subvolume(state: State, row: SubvolumeRow, whole: bool) -> str:
     texts = entry_texts(row)
     inside = f" of {len(texts)} files {listing_digest(texts)}"
     top = row.files[""]
-    origin = "" if row.parent_uuid is None else f" made of {name_of_uuid(state, row)}"
+    origin = f" made of {name_of_uuid(state, row)}" if whole and row.parent_uuid else ""
     return subvolume_text(top.mode, (top.uid, top.gid), origin, row.read_only) + ("" if whole else inside)
 
 

@@ -1,7 +1,5 @@
 """The fixture `agree`: runs a program on both kernels, and fails at the first step at which they differ.
 
-    pytest_plugins = ["tests.system.agreement"]
-
     def test_what_was_found(agree: Agree) -> None:
         agree(("storage.create", ("tree",)), ("storage.names", ()))
 

@@ -23,13 +23,14 @@ SECONDS = "BOCKER_TEST_SECONDS"  # after which the rest is skipped; 0 is never
 LONG_S = 300.0  # what a test marked `long` may take there
 CLAIMS = "BOCKER_TEST_CLAIMS"  # a directory that sandboxes share which run the same selection side by side
 
-pytest_plugins = ["tests.system.program", "tests.system.shelf"]
+pytest_plugins = ["tests.system.agreement", "tests.system.program", "tests.system.shelf"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--crashes", default="some", help="`all`: kill at every call")
     parser.addoption("--crowd", default="5x8:1", help="people at once, x commands of each, : seed")
     parser.addoption("--programs", type=int, default=200, help="how many random programs both kernels run")
+    parser.addoption("--seed", type=int, default=1, help="of the first random program")
     parser.addoption("--record-errnos", action="store_true", help="write down anew which errors Linux gave")
 
 
