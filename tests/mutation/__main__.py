@@ -33,6 +33,7 @@ def main() -> int:
     results = report.read(RESULTS)
     found = sorted(_mutants(options.paths), key=lambda mutant: _drawn(mutant.name, options.seed))
     mutants = found[: len(found) * options.sample // 100]
+    mutants = [one for one in mutants if options.match in one.name]
     if options.new or options.survivors:
         mutants = [one for one in mutants if _is_wanted(results.get(one.name), options.new, options.survivors)]
     print(f"{len(mutants)} mutants", flush=True)
@@ -72,6 +73,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--survivors", action="store_true", help="only what survived so far")
     parser.add_argument("--new", action="store_true", help="only what was never tried; with --survivors both")
+    parser.add_argument("--match", default="", help="only those in whose text this stands")
     parser.add_argument("--verbose", action="store_true", help="a line for each")
     return parser.parse_args()
 
