@@ -298,7 +298,7 @@ BUGS = (
         ("tests/unit/engine/test_setup.py",),
     ),
     Bug(
-        "an-answer-of-0-is-a-signal",
+        "signals-above-15-are-cut",
         WRONG_MASK,
         "bocker/engine/relay.py",
         "SIGNALLED + (ending.signal or 0)",

@@ -20,9 +20,11 @@ from bocker.core.limits import Limits
 from bocker.core.settings import Settings
 from bocker.engine import store
 from bocker.engine.images import init
+from bocker.engine.relay import exit_code
 from bocker.fakes.faults import RefuseCall
 from bocker.fakes.images import PROBE, file, link
 from bocker.fakes.state import DIRECTORY, Entry
+from bocker.kernel.processes import Exited
 from tests.unit.engine.bench import Bench, Screen, ready
 
 SIGINT, SIGTERM, SIGUSR1, SIGKILL = 2, 15, 10, 9
@@ -460,3 +462,9 @@ def test_the_record_has_what_was_asked_for() -> None:
     assert (record.limits, record.name, record.labels) == (limits, "web", ("colour=red",))
     assert (record.stop_signal, record.working_directory) == ("INT", "/etc")
     assert (record.image, record.image_source, record.command) == ("base", "/rootfs", ("true",))
+
+
+def test_W3_every_code_and_every_signal_has_an_exit_code_of_its_own() -> None:
+    codes = [exit_code(Exited(code, None)) for code in range(256)]
+    signals = [exit_code(Exited(None, number)) for number in range(1, 65)]
+    assert (codes, signals) == (list(range(256)), list(range(129, 193)))
