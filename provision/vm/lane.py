@@ -198,13 +198,14 @@ class Machine:
             raise SystemExit(f"lane: provisioning twice changed something: {again}")
 
     def reboot(self) -> None:
-        """Reboot, and wait until the machine is there again."""
+        """Reboot, and wait until the machine is there again with all that its boot starts."""
         before = self.ask("cat /proc/sys/kernel/random/boot_id")
         self.call("sudo systemctl reboot")
         deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             done = self.call("cat /proc/sys/kernel/random/boot_id", quiet=True)
             if done.returncode == 0 and done.stdout != before:
+                self.call("systemctl is-system-running --wait", quiet=True)  # ssh answers before the units are up
                 return
             time.sleep(2)
         raise SystemExit("lane: the machine did not come back")
