@@ -319,6 +319,8 @@ class ProcessesContract:
             kernel.processes.close_output(ended, STDOUT)
         with refused(Missing):
             kernel.processes.next_event(ended)
+        with refused(Missing, errno.ESRCH):
+            kernel.processes.release(ended)
         kernel.processes.discard(ended)
         assert finish(kernel, other) == (b"kept\n", b"", Exited(3, None))
 
@@ -723,6 +725,16 @@ class ProcessesContract:
         with pytest.raises(StepFailed) as caught:
             kernel.processes.release(process)
         assert (caught.value.step, caught.value.errno) == (plan.STEP_NETWORK, errno.ENODEV)
+
+    def test_a_bridge_that_is_none_fails_the_network(self, kernel: Kernel, containers: Containers) -> None:
+        """EOPNOTSUPP: only a bridge takes links."""
+        spec = containers.spec()
+        kernel.network.create_veth("other0", "other1", spec.network.mac, spec.network.bridge)
+        process = containers.create(spec.replace(network=spec.network.replace(bridge="other0")))
+        with pytest.raises(StepFailed) as caught:
+            kernel.processes.release(process)
+        assert (caught.value.step, caught.value.errno) == (plan.STEP_NETWORK, errno.EOPNOTSUPP)
+        assert is_there(kernel, "other0")
 
     def test_a_link_that_is_taken_fails_the_network(self, kernel: Kernel, containers: Containers) -> None:
         """EEXIST; the one that was there stays, with its container."""

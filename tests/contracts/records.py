@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 KEY = "containers/ps_42002"
 OTHER = "containers/ps_42003"
 LONGEST = "é" * 125  # 250 bytes
+TOO_LONG = "n" * 256
 BAD_PARTS = ["", ".", "..", ".hidden", "a\0b", LONGEST + "x"]
 BAD_KEYS = ["", "/", "folder", "a/b/c", "/a/b", "../a", *(f"containers/{part}" for part in BAD_PARTS[1:])]
 BAD_KEYS += [f"{part}/name" for part in BAD_PARTS]
@@ -145,6 +146,19 @@ class RecordsContract:
         """EINVAL, as for a key."""
         with refused(Invalid, errno.EINVAL):
             kernel.records.list(folder)
+
+    @pytest.mark.parametrize(("method", "arguments"), CALLS)
+    def test_a_key_that_no_file_can_have_is_too_long(
+        self, kernel: Kernel, method: str, arguments: tuple[Any, ...]
+    ) -> None:
+        """ENAMETOOLONG, of a lock and a folder as well; one of 251 bytes is just not a key."""
+        for key in (f"containers/{TOO_LONG}", f"{TOO_LONG}/name"):
+            with refused(Invalid, errno.ENAMETOOLONG):
+                getattr(kernel.records, method)(key, *arguments)
+        with refused(Invalid, errno.ENAMETOOLONG):
+            kernel.records.lock(TOO_LONG)
+        with refused(Invalid, errno.ENAMETOOLONG):
+            kernel.records.list(TOO_LONG)
 
     @pytest.mark.parametrize("key", BAD_KEYS)
     @pytest.mark.parametrize(("method", "arguments"), CALLS)
