@@ -130,6 +130,7 @@ def _mounted(state: State, target: str) -> MountRow:
 
 def _restrict(state: State, target: str) -> State:
     mount = _mounted(state, target)
+    files.check_writable(state, files.locate(state, target))
     flags = (*mount.flags, *(flag for flag in RESTRICTED if flag not in mount.flags))
     mounts = tuple(attrs.evolve(row, flags=flags) if row is mount else row for row in state.mounts[HOST])
     spot, entry = files.existing(state, target)

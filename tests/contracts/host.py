@@ -181,6 +181,17 @@ class HostContract:
         with refused(Missing, errno.ENOENT):
             kernel.host.restrict(f"{lab.directory}/no")
 
+    def test_what_is_read_only_can_not_be_restricted(self, kernel: Kernel, lab: Lab) -> None:
+        """EROFS, and the mount stays as it is."""
+        path = f"{lab.directory}/program"
+        lab.write_file(path, b"content")
+        kernel.host.protect(path, path)
+        before = kernel.host.mount_at(path)
+        with refused(ReadOnly, errno.EROFS):
+            kernel.host.restrict(path)
+        assert kernel.host.mount_at(path) == before
+        kernel.host.unmount(path)
+
     def test_a_protected_file_can_not_be_written_through_the_mount(self, kernel: Kernel, lab: Lab) -> None:
         """EROFS there; the file itself, by its own path, can."""
         path, target = f"{lab.directory}/program", f"{lab.directory}/mounted"
