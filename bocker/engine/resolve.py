@@ -227,8 +227,8 @@ def is_noted(kernel: Kernel, name: str) -> bool:
     found = noted(kernel, name)
     try:
         return found is not None and store.load_container(kernel, found).name == name
-    except Missing:
-        return False
+    except Missing:  # its files may be there: then its record will be, too
+        return store.has_subvolume(kernel, str(found))
     except Damaged:
         return True
 
