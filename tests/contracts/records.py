@@ -314,7 +314,7 @@ class RecordsContract:
         with refused(Denied):
             getattr(lab.kernel(DENIED).records, method)(*arguments)
 
-    @pytest.mark.parametrize(("method", "arguments"), WRITERS)
+    @pytest.mark.parametrize(("method", "arguments"), [*WRITERS, ("lock", ("names",))])
     def test_a_full_store_takes_no_more(self, lab: Lab, method: str, arguments: tuple[Any, ...]) -> None:
         """ENOSPC, and no record is there."""
         kernel = lab.kernel(FULL)

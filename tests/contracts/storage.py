@@ -577,6 +577,16 @@ class StorageContract:
         with refused(Unsupported, errno.ENOTTY):
             _call(lab.kernel(PLAIN), method, names)
 
+    @pytest.mark.parametrize(("method", "names"), [*CHANGES[1:3], QUESTIONS[0], *QUESTIONS[2:4]])
+    def test_a_directory_in_a_store_that_is_no_btrfs_is_unsupported(
+        self, lab: Lab, method: str, names: tuple[str, ...]
+    ) -> None:
+        """As the store itself; and it stays."""
+        lab.make_directory(f"{lab.place(PLAIN)}/img_42002")
+        with refused(Unsupported, errno.ENOTTY):
+            _call(lab.kernel(PLAIN), method, names)
+        assert lab.exists(f"{lab.place(PLAIN)}/img_42002")
+
     @pytest.mark.parametrize(("method", "names"), CHANGES)
     def test_a_read_only_store_is_not_changed(self, lab: Lab, method: str, names: tuple[str, ...]) -> None:
         """EROFS, from every method that changes something."""
