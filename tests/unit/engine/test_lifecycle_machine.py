@@ -26,6 +26,7 @@ CODES = st.sampled_from([0, 1, 7, 255])
 NONSENSE = st.sampled_from(["..", ".", "img_", "ps_", "nothing", "5", ".*", "img_99", "ps_99999", ""])
 ENTRYPOINT = ("probe", "echo", "entered", ",")
 USERS = st.sampled_from(["", "7", "1000"])
+ROOT = "0"  # who may write where the mark is, whatever user the image says
 DIRECTORIES = st.sampled_from(["", "/srv/app", "tmp"])
 SUBNET_OF_FIVE = "10.0.0.0/29"
 ROOM = 5
@@ -105,7 +106,7 @@ class Life(RuleBasedStateMachine):
         mark = self.next_mark()
         words = ("probe", "write", "/etc/mark", mark, ",", "echo", mark, ",", "exit", str(code))
         try:
-            seen = self.bench.run(*words, image=image, name=name, remove_on_exit=remove, entrypoint=())
+            seen = self.bench.run(*words, image=image, name=name, remove_on_exit=remove, entrypoint=(), user=ROOT)
         except BockerError as error:
             return self.refused(error, image, name)
         assert (seen.code, seen.out) == (code, f"{mark}\n".encode())
@@ -159,7 +160,7 @@ class Life(RuleBasedStateMachine):
         screen = Screen(lambda data: self.bench.world.kill_program(victim.kernel))
         words = ("probe", "write", "/etc/mark", mark, ",", "echo", "up", ",", "sleep", "60")
         try:
-            victim.run(*words, image=image, name=name, screen=screen, entrypoint=())
+            victim.run(*words, image=image, name=name, screen=screen, entrypoint=(), user=ROOT)
         except BockerError as error:
             return self.refused(error, image, name)
         except Crashed:
