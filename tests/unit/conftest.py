@@ -111,10 +111,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         output["observed"] = sorted(observed.CALLS)
         output["collected"] = collected
         output["errnos"] = [(*given, way) for given, way in errnos.given.items()]
-    elif any(errnos.never_seen(errnos.given)):
+    elif any(errnos.never_seen(errnos.given)) or (collected and _is_incomplete(session)):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-    elif collected and not session.testsfailed and session.exitstatus == 0 and observed.missing():
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _is_incomplete(session: pytest.Session) -> bool:
+    """Tell whether a run without a failure left something of the contracts unobserved."""
+    return not session.testsfailed and session.exitstatus == 0 and bool(observed.missing())
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
