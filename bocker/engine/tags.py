@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bocker.core.errors import BockerError, NoSuchImage
+from bocker.core.errors import BockerError, Damaged, NoSuchImage
 from bocker.core.model import ImageTags
 from bocker.core.reference import parse_tag
 from bocker.core.value import Value
@@ -10,6 +10,7 @@ from bocker.engine import resolve, store
 from bocker.engine.failures import Doing
 from bocker.engine.removal import collect, destroy_image
 from bocker.engine.undo import UndoStack
+from bocker.kernel.errors import Missing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,10 +117,18 @@ def remove_idle(kernel: Kernel, image: ImageId, tagged_too: bool) -> bool:
     """Remove an image unless it is gone, or has a tag by now; return whether it was removed. What its layers
     take is given back by `removal.collect`."""
     with kernel.records.lock(str(image)), kernel.records.lock(store.NAMES_LOCK):
-        if image not in store.image_ids(kernel) or (resolve.tags_of(kernel, image) and not tagged_too):
+        if image not in store.image_ids(kernel) or not (tagged_too or _has_no_tag(kernel, image)):
             return False
         destroy_image(kernel, image)
         return True
+
+
+def _has_no_tag(kernel: Kernel, image: ImageId) -> bool:
+    """Tell whether an image's record says so; one that can't be read says nothing."""
+    try:
+        return not store.load_tags(kernel, image).tags
+    except (Missing, Damaged):
+        return False
 
 
 class SeveralTags(BockerError):

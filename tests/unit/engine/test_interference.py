@@ -9,8 +9,9 @@ import pytest
 
 from bocker.cli.output import error_line
 from bocker.core.errors import BockerError, Damaged, HostNotReady, NoSuchContainer
+from bocker.core.ids import ImageId
 from bocker.engine import stop, store
-from bocker.engine.tags import tag
+from bocker.engine.tags import remove_idle, tag
 from bocker.fakes import interference
 from bocker.fakes.faults import Call, Meanwhile, RefuseCall
 from bocker.fakes.state import HOST
@@ -391,3 +392,14 @@ class BeforeTheLast(Before):
     def _is_now(self, call: Call) -> bool:
         self.number = max(self.number, int(call.operation == "records.write"))
         return bool(self.number) and super()._is_now(call)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"id": ', b"\xff\x00"])
+def test_prune_takes_no_image_whose_tags_nobody_can_read(content: bytes) -> None:
+    """It took it for one without a tag, and deleted its files."""
+    bench = with_container()
+    interference.overwrite(bench.world, f"{META}/images/{BASE}", content)
+    assert not remove_idle(bench.kernel, ImageId(42002), tagged_too=False)
+    assert bench.tree(BASE)
+    assert bench.cleanup() == (f"Repaired: the record of {BASE}",)
+    assert remove_idle(bench.kernel, ImageId(42002), tagged_too=False)
