@@ -14,11 +14,15 @@ while [ $# -gt 0 ]; do
         error) printf '%s\n' "$1" >&2; shift ;;
         sleep)
             # A shell has a handler of its own for SIGINT: where no trap needs it, the sleeper takes its place.
-            # Otherwise the shell itself waits, for what never comes: a child of its own would be one process more.
+            # Where random programs count processes, the shell itself waits, for what never comes.
             seconds=$1
             shift
             [ $# -eq 0 ] && [ -z "$trapped" ] && exec /bin/busybox sleep "$seconds"
-            read -t "$seconds" nothing <>/etc/never
+            if [ -p /etc/never ]; then
+                read -t "$seconds" nothing <>/etc/never
+            else
+                /bin/busybox sleep "$seconds" & wait $!
+            fi
             ;;
         eat)
             # One buffer of that size, filled. The last verb becomes the eater, so that its end is ours.
