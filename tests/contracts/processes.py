@@ -887,9 +887,11 @@ class ProcessesContract:
         self, kernel: Kernel, containers: Containers, settings: Settings
     ) -> None:
         """They lie on directories that are gone when the subvolume is deleted under it."""
-        spec = containers.spec("sleep", "0.4", ",", "write", "/dev/note", "x", ",", "exit", "0")
+        spec = containers.spec("echo", "ready", ",", "sleep", "0.6", ",", "write", "/dev/note", "x", ",", "exit", "0")
         process = containers.create(spec)
         kernel.processes.release(process)
+        wait_for_output(kernel, process, b"ready")
+        kernel.ambient.sleep(0.2)  # by then it sleeps, and needs no program any more
         kernel.storage.delete(spec.name)
         assert finish(kernel, process)[2] == Exited(1, None)
 
