@@ -161,7 +161,9 @@ def not_listed() -> list[str]:
     What tests of Linux alone bring about has no counterpart on the fake.
     """
     shared = {one for one, way in given.items() if way != TEST}
-    return [f"Linux gave what is not listed: {operation} {name}" for operation, name in sorted(shared - listed().keys())]
+    return [
+        f"Linux gave what is not listed: {operation} {name}" for operation, name in sorted(shared - listed().keys())
+    ]
 
 
 def _of_records(operation: str) -> str:
