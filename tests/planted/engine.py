@@ -85,7 +85,7 @@ BUGS = (
         "prune-looks-before-it-locks",
         CHECK_BEFORE_USE,
         TAGS,
-        "        if image not in store.image_ids(kernel) or (resolve.tags_of(kernel, image) and not tagged_too):\n"
+        "        if image not in store.image_ids(kernel) or not (tagged_too or _has_no_tag(kernel, image)):\n"
         "            return False\n",
         "",
         (RACES,),
