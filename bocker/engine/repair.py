@@ -72,8 +72,8 @@ def cleanup(kernel: Kernel, settings: Settings) -> tuple[str, ...]:
         sweep.attempt(sweep.layers)
         sweep.attempt(sweep.tags)
         sweep.attempt(sweep.names)
-        for failure in (*sweep.failures, *sweep.damaged):
-            raise failure
+        if failures := (*sweep.failures, *sweep.damaged):
+            raise failures[0]
         return tuple(sweep.lines)
 
 

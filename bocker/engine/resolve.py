@@ -23,7 +23,7 @@ from bocker.kernel.errors import Missing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from typing import TypeVar
 
     from bocker.core.ids import Id
@@ -190,11 +190,22 @@ def give_up_tag(kernel: Kernel, tag: str, winner: ImageId | None = None) -> Imag
 
 def take_from_others(kernel: Kernel, tag: str, winner: ImageId) -> None:
     """Take a tag from every image but one. The caller holds the names' lock."""
+    for image, tags in others_with(kernel, tag, winner):
+        kept = ImageTags(str(image), without(tags, tag))
+        kernel.records.write(store.image_key(image), store.encode(kept), durable=True)
+
+
+def others_with(kernel: Kernel, tag: str, winner: ImageId) -> Iterator[tuple[ImageId, tuple[str, ...]]]:
+    """Give every image but one that has a tag, with all of its tags."""
     for image in store.image_ids(kernel):
         tags = tags_of(kernel, image)
         if image != winner and tag in tags:
-            kept = ImageTags(str(image), tuple(other for other in tags if other != tag))
-            kernel.records.write(store.image_key(image), store.encode(kept), durable=True)
+            yield image, tags
+
+
+def without(tags: tuple[str, ...], tag: str) -> tuple[str, ...]:
+    """Return tags without one of them."""
+    return tuple(other for other in tags if other != tag)
 
 
 def named(kernel: Kernel, name: str) -> ContainerId | None:

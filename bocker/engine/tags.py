@@ -55,10 +55,8 @@ def add_tag(
             tags = resolve.tags_of(kernel, image)
             if name not in tags:
                 _change(kernel, image, tags, (*tags, name), undo)
-            for holder in store.image_ids(kernel):
-                theirs = resolve.tags_of(kernel, holder)
-                if holder != image and name in theirs:
-                    _change(kernel, holder, theirs, tuple(other for other in theirs if other != name), undo)
+            for holder, theirs in resolve.others_with(kernel, name, image):
+                _change(kernel, holder, theirs, resolve.without(theirs, name), undo)
             if confirm is not None:
                 confirm()
             undo.commit()
@@ -100,7 +98,7 @@ def _taken(kernel: Kernel, reference: str, force: bool) -> Untagged:
             for going in tags if named is None else (named,):  # an engine that gave one to another image was killed
                 resolve.take_from_others(kernel, going, image)
             if named is not None and len(tags) > 1:
-                _write(kernel, image, tuple(other for other in tags if other != named))
+                _write(kernel, image, resolve.without(tags, named))
                 return Untagged(reference, (named,))
             if len(tags) > 1 and not force:
                 raise SeveralTags(reference, tags)

@@ -187,12 +187,41 @@ def _content(entry: Entry | None) -> bytes:
 
 def drop_entry(state: State, place: Place) -> State:
     """Take an entry, and all below it, away."""
+    state = _without_mounts_on(state, place)
     row = state.subvolumes[place.subvolume]
     prefix = place.path + "/"
     gone = {path for path in row.files if path == place.path or path.startswith(prefix)}
     freed = sum(len(row.files[path].content) for path in gone)
     files = {path: entry for path, entry in row.files.items() if path not in gone}
     return changed(use_space(state, row, -freed), row, files)
+
+
+def _without_mounts_on(state: State, place: Place) -> State:
+    """Let mounts go with what they lie on, in all mount namespaces but the one it is deleted in: unlink(2), rmdir(2).
+
+    Contract: ProcessesContract.test_a_mount_goes_with_what_it_lies_on.
+    """
+    mounts = {number: rows if number == HOST else _left_of(rows, place) for number, rows in state.mounts.items()}
+    return attrs.evolve(state, mounts=mounts)
+
+
+def _left_of(mounts: tuple[MountRow, ...], deleted: Place) -> tuple[MountRow, ...]:
+    """Return what is still mounted when something is deleted: what lay on it is gone, and all that lay on that."""
+    if all(mount.place.subvolume != deleted.subvolume for mount in mounts):
+        return mounts
+    gone = [mount.target for mount in mounts if mount.target != "/" and _is_in(deleted, _lies_on(mounts, mount))]
+    return tuple(row for row in mounts if not any(f"{row.target}/".startswith(f"{target}/") for target in gone))
+
+
+def _is_in(outer: Place, place: Place) -> bool:
+    return outer.subvolume == place.subvolume and f"{place.path}/".startswith(f"{outer.path}/")
+
+
+def _lies_on(mounts: tuple[MountRow, ...], mount: MountRow) -> Place:
+    """Return the place that a mount covers."""
+    below = [row for row in mounts if mount.target.startswith(row.target.rstrip("/") + "/")]
+    under = max(below, key=lambda row: len(row.target))
+    return Place(under.place.subvolume, joined(under.place.path, mount.target[len(under.target) :].strip("/")))
 
 
 def changed(state: State, row: SubvolumeRow, files: dict[str, Entry]) -> State:

@@ -895,6 +895,22 @@ class ProcessesContract:
         kernel.storage.delete(spec.name)
         assert finish(kernel, process)[2] == Exited(1, None)
 
+    def test_a_mount_goes_with_what_it_lies_on(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
+    ) -> None:
+        """The host deletes a file and a directory that a container has mounts on: there it can make new ones."""
+        words = ("echo", "ready", ",", "sleep", "0.6", ",", "write", "/etc/hosts", "x", ",", "write", "/empty", "y")
+        spec = containers.spec(*words, masked_paths=("/etc/hosts",), readonly_paths=("/empty",))
+        root = f"{settings.store}/{spec.name}"
+        lab.make_directory(f"{root}/empty")
+        process = containers.create(spec)
+        kernel.processes.release(process)
+        wait_for_output(kernel, process, b"ready")
+        for path in ("etc/hosts", "empty"):
+            kernel.host.delete(f"{root}/{path}")
+        assert finish(kernel, process)[2] == Exited(0, None)
+        assert (lab.read_file(f"{root}/etc/hosts"), lab.read_file(f"{root}/empty")) == (b"x", b"y")
+
     def test_the_memory_limit_kills(self, kernel: Kernel, containers: Containers) -> None:
         """By SIGKILL, and the group counts it."""
         spec = containers.spec("eat", str(64 * MEBIBYTE))

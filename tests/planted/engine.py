@@ -206,16 +206,12 @@ BUGS = (
         """            tags = resolve.tags_of(kernel, image)
             if name not in tags:
                 _change(kernel, image, tags, (*tags, name), undo)
-            for holder in store.image_ids(kernel):
-                theirs = resolve.tags_of(kernel, holder)
-                if holder != image and name in theirs:
-                    _change(kernel, holder, theirs, tuple(other for other in theirs if other != name), undo)
+            for holder, theirs in resolve.others_with(kernel, name, image):
+                _change(kernel, holder, theirs, resolve.without(theirs, name), undo)
 """,
         """            tags = resolve.tags_of(kernel, image)
-            for holder in store.image_ids(kernel):
-                theirs = resolve.tags_of(kernel, holder)
-                if holder != image and name in theirs:
-                    _change(kernel, holder, theirs, tuple(other for other in theirs if other != name), undo)
+            for holder, theirs in resolve.others_with(kernel, name, image):
+                _change(kernel, holder, theirs, resolve.without(theirs, name), undo)
             if name not in tags:
                 _change(kernel, image, tags, (*tags, name), undo)
 """,

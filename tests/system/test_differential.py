@@ -102,9 +102,8 @@ def test_limits_are_set_one_after_the_other(agree: Agree, limits: Limits) -> Non
     agree(("cgroups.create", ("ps_42002",)), ("cgroups.limit", ("ps_42002", limits)), ("cgroups.names", ()))
 
 
-@pytest.mark.xfail(strict=True, reason="the fake leaves a container's mount on a file that the host deletes")
-def test_known_a_mount_goes_with_the_file_that_it_lies_on(agree: Agree) -> None:
-    """Found by seed 10098; the one known difference."""
+def test_a_mount_goes_with_the_file_that_it_lies_on(agree: Agree) -> None:
+    """Found by seed 10098."""
     agree(
         ("storage.snapshot", ("img_42002", "ps_42002", False)),
         ("cgroups.create", ("ps_42002",)),
