@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from bocker.kernel.errors import Busy
 from bocker.linux import LinuxKernel
+from tests.system.patience import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bocker.core.settings import Settings
 
-PATIENCE_S = 5.0
+PATIENCE_S = patience(5.0)
 
 
 @contextmanager
@@ -37,13 +38,18 @@ def fresh_world(settings: Settings) -> Iterator[Settings]:
 
 
 def _sweep(kernel: LinuxKernel) -> None:
-    for group in kernel.cgroups.names():
-        _remove_group(kernel, group)
-    kernel.cgroups.remove_parent()
+    remove_groups(kernel)
     for name in kernel.storage.names():
         for inside in kernel.storage.nested(name):
             kernel.storage.delete(inside)
         kernel.storage.delete(name)
+
+
+def remove_groups(kernel: LinuxKernel) -> None:
+    """Remove all groups below a world's parent, and that."""
+    for group in kernel.cgroups.names():
+        _remove_group(kernel, group)
+    kernel.cgroups.remove_parent()
 
 
 def _remove_group(kernel: LinuxKernel, name: str) -> None:

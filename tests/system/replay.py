@@ -23,12 +23,13 @@ from typing import Any, NamedTuple
 from bocker.core.settings import Settings
 from bocker.core.value import Value
 from bocker.kernel import PORTS
-from bocker.kernel.errors import Busy, KernelError
+from bocker.kernel.errors import KernelError
 from bocker.linux import LinuxKernel, syscalls
 from bocker.linux.storage import LinuxStorage
 from tests.player import ANY_WORLD, BRIDGE_MAC, GATEWAY, MACS, Call, Player, make_blobs_directory
 from tests.system import sandbox
 from tests.system.dump import Reader, Unsettled
+from tests.system.fresh_world import remove_groups
 from tests.system.patience import patience
 
 START = "from tests.system import replay; replay.main()"
@@ -261,22 +262,8 @@ class _Run:
 
 
 def _take_away(settings: Settings) -> None:
-    kernel = LinuxKernel(settings)
-    for group in kernel.cgroups.names():
-        _remove_group(kernel, group)
-    kernel.cgroups.remove_parent()
+    remove_groups(LinuxKernel(settings))
     _delete_tree(settings.store)
-
-
-def _remove_group(kernel: LinuxKernel, name: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            return kernel.cgroups.remove(name)
-        except Busy:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(GLANCE_S)
 
 
 def _delete_tree(path: str) -> None:
