@@ -68,6 +68,14 @@ class NoSuchDirectory(BockerError):
         self.directory = directory
 
 
+class HoldsTheStore(BockerError):
+    """`init` was pointed at a directory that the new image would lie in."""
+
+    def __init__(self, directory: str, store: str) -> None:
+        super().__init__(f"'{directory}' can't be copied into itself: {store} is in it", "use a directory without it")
+        self.directory = directory
+
+
 class AmbiguousReference(BockerError):
     """A prefix, or a word for both a container and an image, names more than one thing."""
 

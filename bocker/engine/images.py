@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bocker.core.errors import NestedSubvolumes, NoSuchDirectory, NoSuchImage
+import errno
+
+from bocker.core.errors import HoldsTheStore, NestedSubvolumes, NoSuchDirectory, NoSuchImage
 from bocker.core.ids import ImageId
 from bocker.core.model import ImageContent, StepRecord
 from bocker.core.reference import looks_like_id, parse_tag
@@ -37,7 +39,7 @@ def init(
     """Make an image of a directory (an absolute path) and return its id.
 
     source: the same directory in a person's words, which are shown. A tag that another image has
-    moves to the new one. Raise NoSuchDirectory, InvalidValue for the
+    moves to the new one. Raise NoSuchDirectory, HoldsTheStore, InvalidValue for the
     tag, PoolFull; then there is no image.
     """
     wanted = None if tag is None else parse_tag(tag)
@@ -49,6 +51,8 @@ def init(
             try:
                 kernel.host.copy_tree(directory, f"{settings.store}/{aside}")
             except (Missing, Invalid) as error:
+                if error.errno == errno.EINVAL:
+                    raise HoldsTheStore(shown, settings.store) from error
                 raise NoSuchDirectory(shown) from error
 
         return new_image(kernel, Recipe(ImageContent("", shown, 0), kernel.storage.create, fill), wanted)

@@ -213,6 +213,8 @@ def _copy_tree(state: State, directory: str, target: str) -> State:
     spot, there = files.existing(state, target)
     if there.kind != DIRECTORY:
         raise Refused(errno.ENOTDIR, target)
+    if _is_in(state, spot.path, source.place):
+        raise Refused(errno.EINVAL, target)
     programs.check_clone(state)
     files.check_writable(state, spot)
     for path, copied in images.tree_at(state, source.place).items():
@@ -221,6 +223,12 @@ def _copy_tree(state: State, directory: str, target: str) -> State:
         plain = attrs.evolve(copied, kind=DIRECTORY, subvolume=0) if copied.kind == SUBVOLUME else copied
         state = files.put_entry(state, place, plain)
     return state
+
+
+def _is_in(state: State, path: str, directory: Place) -> bool:
+    """Tell whether a path, without links, leads to a directory or to what lies in it."""
+    parts = path.strip("/").split("/")
+    return any(files.locate(state, "/".join(parts[:count])).place == directory for count in range(len(parts) + 1))
 
 
 def _sysctl(state: State, name: str) -> str:

@@ -81,8 +81,8 @@ class Host(ABC):
     def copy_tree(self, directory: str, target: str) -> None:
         """Copy all that is in `directory` into the empty directory `target`, and its own attributes
         onto it: owners, modes, times, hard links, symbolic links, devices, FIFOs, extended
-        attributes, holes. Raise Missing, Invalid (ENOTDIR) when it is no directory, NoSpace (a part
-        is left then)."""
+        attributes, holes. Raise Missing, Invalid (ENOTDIR) when it is no directory, Invalid (EINVAL)
+        when `target` is `directory` or lies in it, NoSpace (a part is left then)."""
 
     @abstractmethod
     def read(self, path: str) -> bytes:

@@ -110,6 +110,8 @@ class LinuxHost(Host):
         with translated("host.copy_tree", directory):
             os.close(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
             os.close(os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            if _is_in(target, directory):
+                raise OSError(errno.EINVAL, target)
             options = ("--archive", "--no-target-directory", "--sparse=auto", "--reflink=auto")
             _run(("cp", *options, "--", directory, target), target, errno.EIO)
 
@@ -127,6 +129,16 @@ class LinuxHost(Host):
         """Change a kernel setting; see the port."""
         with translated("host.write_sysctl", name):
             write_file(_sysctl_path(name), os.fsencode(value))
+
+
+def _is_in(path: str, directory: str) -> bool:
+    """Tell whether a path leads to a directory, or to what lies in it."""
+    outer, inner = os.stat(directory), os.path.realpath(path)
+    while not os.path.samestat(outer, os.stat(inner)):
+        if inner == "/":
+            return False
+        inner = os.path.dirname(inner)
+    return True
 
 
 def _kernel_version(release: str) -> tuple[int, int]:

@@ -391,6 +391,23 @@ class HostContract:
         with refused(Missing, errno.ENOENT):
             kernel.host.copy_tree(f"{lab.directory}/source", f"{lab.directory}/target")
 
+    def test_a_copy_into_itself_is_refused(self, kernel: Kernel, lab: Lab) -> None:
+        """EINVAL, whatever way leads there, and nothing is copied; out of itself it may go."""
+        source = f"{lab.directory}/source"
+        for path in (source, f"{source}/inside", f"{source}/inside/deep"):
+            lab.make_directory(path)
+        lab.make_link(f"{lab.directory}/link", "source/inside")
+        for target in (source, f"{source}/inside", f"{source}/inside/deep", f"{lab.directory}/link"):
+            with refused(Invalid, errno.EINVAL):
+                kernel.host.copy_tree(source, target)
+        with refused(Invalid, errno.EINVAL):
+            kernel.host.copy_tree("/", source)
+        with refused(Invalid, errno.EINVAL):
+            kernel.host.copy_tree(f"{lab.directory}/link", f"{source}/inside/deep")
+        assert sorted(lab.tree(source)) == [".", "inside", "inside/deep"]
+        kernel.host.copy_tree(f"{source}/inside", source)
+        assert sorted(lab.tree(source)) == [".", "deep", "inside", "inside/deep"]
+
     @pytest.mark.parametrize(
         ("condition", "inside", "kind"),
         [(FULL, "/img_42002", NoSpace), (READ_ONLY, "/img_42002", ReadOnly), (DENIED, "", Denied)],

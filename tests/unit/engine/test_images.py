@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bocker.core.errors import (
+    HoldsTheStore,
     InvalidValue,
     NestedSubvolumes,
     NoSuchContainer,
@@ -61,6 +62,16 @@ def test_W6_a_directory_that_is_none_leaves_nothing(directory: str) -> None:
     assert [line for line in bench.traces() if "store/format" not in line] == [
         line for line in before if "store/format" not in line
     ]
+
+
+@pytest.mark.parametrize("directory", ["/", "/var", "/var/bocker"])
+def test_what_the_store_is_in_is_not_copied_into_itself(directory: str) -> None:
+    bench = ready()
+    before = bench.traces()
+    with pytest.raises(HoldsTheStore) as caught:
+        images.init(bench.kernel, bench.settings, directory)
+    assert caught.value.message == f"'{directory}' can't be copied into itself: /var/bocker is in it"
+    assert bench.traces() == before
 
 
 @pytest.mark.parametrize("free_bytes", [150, 1 << 19])
