@@ -199,7 +199,7 @@ def drop_entry(state: State, place: Place) -> State:
 def _without_mounts_on(state: State, place: Place) -> State:
     """Let mounts go with what they lie on, in all mount namespaces but the one it is deleted in: unlink(2), rmdir(2).
 
-    Contract: ProcessesContract.test_a_mount_goes_with_what_it_lies_on.
+    Contract: PlansContract.test_a_mount_goes_with_what_it_lies_on.
     """
     mounts = {number: rows if number == HOST else _left_of(rows, place) for number, rows in state.mounts.items()}
     return attrs.evolve(state, mounts=mounts)

@@ -90,7 +90,7 @@ def mount_namespace_ends(state: State, namespace: int) -> State:
     """With its last process a mount namespace ends, and the file systems that only it had mounted:
     mount_namespaces(7). The tree at its root is the store's and stays.
 
-    Contract: ProcessesContract.test_a_tmpfs_ends_with_its_container.
+    Contract: PlansContract.test_a_tmpfs_ends_with_its_container.
     """
     own = {state.subvolumes[mount.place.subvolume].filesystem for mount in state.mounts.get(namespace, ())}
     ending = {number for number in own if state.filesystems[number].source == f"mount:{namespace}"}

@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from bocker.core.addresses import parse_interface
 from bocker.core.spec import ContainerSpec, Device, ExecSpec, Mount, NetworkSpec
 from bocker.core.spec import Process as Program
@@ -17,13 +19,15 @@ from bocker.kernel.errors import KernelError, Missing
 from bocker.kernel.processes import STDOUT, Exited, Idle, Interrupted, Output, Process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from bocker.core.settings import Settings
     from bocker.kernel import Kernel
 
 BRIDGE_MAC = "02:42:0a:00:00:01"
 PATIENCE_S = 10.0
+LONG = "60"  # seconds: longer than any test
+SLEEPER = ("echo", "ready", ",", "sleep", LONG)
 ENVIRONMENT = ("PATH=/bin", "HOME=/root", "EMPTY=", "QUOTED=a  'b' \"$c\"")
 MOUNTS = (Mount("proc", "/proc", flags=("nosuid", "nodev", "noexec")), Mount("tmpfs", "/dev", data="mode=0755"))
 DEVICES = (Device("/dev/null", 1, 3), Device("/dev/zero", 1, 5))
@@ -134,6 +138,17 @@ class Containers:
             wait_until(self.kernel, partial(_removed, self.kernel, name))
         for link in self._links:
             wait_until(self.kernel, partial(_is_gone, self.kernel, link))
+
+
+class WithContainers:
+    """The fixture of every contract that starts some."""
+
+    @pytest.fixture
+    def containers(self, kernel: Kernel, settings: Settings, stage: Stage) -> Iterator[Containers]:
+        """Make containers in a test; all of them end with it."""
+        made = Containers(kernel, settings, stage)
+        yield made
+        made.close()
 
 
 def program(*words: str, **changes: Any) -> Program:
