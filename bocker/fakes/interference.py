@@ -29,7 +29,7 @@ from collections.abc import Callable
 import attrs
 
 from bocker.core.limits import Limits
-from bocker.fakes import files, groups, laws, programs
+from bocker.fakes import files, groups, laws, programs, storage
 from bocker.fakes.errors import Refused
 from bocker.fakes.state import (
     FILE,
@@ -198,15 +198,7 @@ def _without_subvolume(state: State, path: str) -> State:
     for inner, entry in state.subvolumes[spot.place.subvolume].files.items():
         if entry.kind == SUBVOLUME:
             state = _without_subvolume(state, f"{path}/{inner}")
-    row = state.subvolumes[spot.place.subvolume]
-    state = files.drop_entry(state, _above(state, path))
-    ghost = attrs.evolve(row, files={"": row.files[""]})
-    used = any(mounted.place.subvolume == row.id for mounts in state.mounts.values() for mounted in mounts)
-    left = with_row(state.subvolumes, row.id, ghost) if used else without(state.subvolumes, row.id)
-    host = tuple(mounted for mounted in state.mounts[HOST] if mounted.place.subvolume != row.id)
-    return attrs.evolve(
-        state, subvolumes=left, deleted=with_row(state.deleted, row.id, row), mounts=with_row(state.mounts, HOST, host)
-    )
+    return storage.drop_subvolume(state, _above(state, path), state.subvolumes[spot.place.subvolume])
 
 
 def _above(state: State, path: str) -> Place:

@@ -137,7 +137,12 @@ def _delete(state: State, top: files.Spot, name: str) -> State:
     files.check_writable(state, spot)
     if any(entry.kind == SUBVOLUME for entry in row.files.values()):
         raise Refused(errno.ENOTEMPTY, name)
-    state = files.drop_entry(state, spot.place)
+    return drop_subvolume(state, spot.place, row)
+
+
+def drop_subvolume(state: State, place: Place, row: SubvolumeRow) -> State:
+    """Take a subvolume without nested ones away; a file system gives its room back at the next sync."""
+    state = files.drop_entry(state, place)
     deleted = with_row(state.deleted, row.id, row)
     return _vanish(attrs.evolve(state, subvolumes=without(state.subvolumes, row.id), deleted=deleted), row)
 

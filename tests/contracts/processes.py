@@ -317,6 +317,15 @@ class ProcessesContract(PlansContract, UsersContract):
         with refused(Missing):
             containers.enter(process, "exit", "0")
 
+    def test_nobody_can_enter_a_container_that_lost_its_root(self, kernel: Kernel, containers: Containers) -> None:
+        """With the subvolume its mounts are gone, and the null device that a member without input begins with."""
+        process = containers.start(*SLEEPER)
+        kernel.storage.delete("ps_42002")
+        with pytest.raises(StepFailed) as caught:
+            containers.execute(process, "exit", "0")
+        assert (caught.value.step, caught.value.errno) == (plan.STEP_PRIVILEGES, errno.ENOENT)
+        assert kernel.processes.alive(process.identity)
+
     def test_the_memory_limit_kills(self, kernel: Kernel, containers: Containers) -> None:
         """By SIGKILL, and the group counts it."""
         spec = containers.spec("eat", str(64 * MEBIBYTE))
