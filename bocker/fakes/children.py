@@ -506,7 +506,7 @@ def find_program(state: State, namespace: int, process: Process) -> str:
         raise Refused(errno.EINVAL)
     name = process.args[0]
     if "/" in name:
-        path = name if name.startswith("/") else f"{process.cwd.rstrip('/')}/{name}"
+        path = _from(process.cwd, name)
         check_executable(state, namespace, path, process)
         return path
     refusal = Refused(errno.ENOENT, name)
@@ -522,11 +522,13 @@ def find_program(state: State, namespace: int, process: Process) -> str:
     raise refusal
 
 
+def _from(cwd: str, path: str) -> str:
+    return path if path.startswith("/") else f"{cwd}/{path}"
+
+
 def _search_path(process: Process) -> list[str]:
-    for variable in process.env:
-        if variable.startswith("PATH="):
-            return [directory or process.cwd for directory in variable[5:].split(":")]
-    return DEFAULT_PATH.split(":")
+    path = programs.variables(process.env).get("PATH", DEFAULT_PATH)
+    return [_from(process.cwd, directory) for directory in path.split(":")]
 
 
 def check_executable(state: State, namespace: int, path: str, process: Process) -> None:

@@ -193,7 +193,13 @@ def write_output(state: State, row: ProcessRow, stream: int, data: bytes) -> Sta
 
 def environment_of(row: ProcessRow) -> tuple[str, ...]:
     """Return the environment that a process was started with."""
-    return () if row.spec is None else row.spec.process.env
+    return () if row.spec is None else tuple("=".join(pair) for pair in variables(row.spec.process.env).items())
+
+
+def variables(env: tuple[str, ...]) -> dict[str, str]:
+    """Return the variables of a plan: each once, with its last value."""
+    parts = (variable.partition("=") for variable in env)
+    return {name: value for name, _, value in parts}
 
 
 def _encoded(words: tuple[str, ...]) -> bytes:

@@ -34,6 +34,7 @@ _UMASK = 0o022
 _STATUS = 3  # the report's descriptor once all others are closed
 _HIGHEST_SIGNAL = 64
 _NOT_RESETTABLE = frozenset({9, 19, 32, 33})  # KILL, STOP, and two that the C library keeps
+_DEFAULT_PATH = b"/bin:/usr/bin"  # execvp(3), where the environment has none
 _NOT_FOUND = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 
@@ -268,7 +269,8 @@ def _become_program(process: Process) -> None:
 def _candidates(name: bytes, environment: dict[bytes, bytes]) -> list[bytes]:
     if b"/" in name:
         return [name]
-    return [directory + b"/" + name for directory in environment.get(b"PATH", b"").split(b":") if directory]
+    directories = environment.get(b"PATH", _DEFAULT_PATH).split(b":")
+    return [directory + b"/" + name if directory else name for directory in directories]
 
 
 def _environment(env: tuple[str, ...]) -> dict[bytes, bytes]:

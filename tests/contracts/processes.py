@@ -13,6 +13,7 @@ from bocker.core.model import ProcessIdentity
 from bocker.kernel.errors import Invalid, Missing, StepFailed
 from bocker.kernel.processes import STDERR, STDOUT, Exited, Idle, Interrupted, Process
 from tests.contracts.plans import PlansContract
+from tests.contracts.programs import ProgramsContract
 from tests.contracts.refusals import refused
 from tests.contracts.specs import (
     ENVIRONMENT,
@@ -37,7 +38,7 @@ MEBIBYTE = 1 << 20
 SHELLS_OWN = {b"PWD", b"OLDPWD", b"SHLVL", b"_"}
 
 
-class ProcessesContract(PlansContract, UsersContract):
+class ProcessesContract(PlansContract, ProgramsContract, UsersContract):
     def test_output_comes_by_stream_and_before_the_end(self, kernel: Kernel, containers: Containers) -> None:
         """What the program wrote to 1 and to 2 is told apart, and all of it comes before Exited."""
         process = containers.start("echo", "out", ",", "error", "err", ",", "echo", "more", ",", "exit", "7")
