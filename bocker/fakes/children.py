@@ -21,6 +21,7 @@ from bocker.fakes.state import (
     CHARACTER,
     DIRECTORY,
     FILE,
+    HOST,
     PREPARING,
     RUNNING,
     SYMLINK,
@@ -247,11 +248,25 @@ def prepare_mounts(state: State, pid: int, spec: ContainerSpec) -> State:
     for mount in spec.mounts:
         if mount.kind not in KINDS and not mount.optional:
             raise Refused(errno.ENODEV, mount.kind)
-        if mount.kind == "bind":
+        if mount.kind == "bind" and not (mount.optional and _is_missing(state, mount.source)):
             sources[mount.source] = files.existing(state, mount.source)[0].place
     for device in spec.devices:
         sources[device.path] = _device_of(state, device.path, (device.major, device.minor))
     return put_process(state, attrs.evolve(state.processes[pid], sources=sources))
+
+
+def _is_missing(state: State, path: str) -> bool:
+    return entry_or_none(state, HOST, path, follow=True) is None
+
+
+def entry_or_none(state: State, namespace: int, path: str, follow: bool = False) -> Entry | None:
+    """Return what a path leads to, None for ENOENT; anything else in its way is refused."""
+    try:
+        return files.existing(state, path, namespace, follow)[1]
+    except Refused as refused:
+        if refused.errno != errno.ENOENT:
+            raise
+        return None
 
 
 def enter_root(state: State, namespace: int, root: str) -> State:
@@ -270,28 +285,28 @@ def mount_all(
     for mount in spec.mounts:
         state = mount_one(state, namespace, mount, sources, made)
     for device in spec.devices:
-        state = _lay_over(state, namespace, device.path, sources[device.path], "bind", made)
+        state = _cover(state, namespace, device.path, sources[device.path], "bind", made)
     for path, target in spec.links:
-        state = _make_link(state, namespace, path, target)
+        state = _make_link(state, namespace, path, target, made)
     for file in spec.files:
         state, place = own_tree(state, namespace, "tmpfs", Entry(FILE, file.mode, content=file.content))
-        state = _lay_over(state, namespace, file.target, place, "file", made)
+        state = _lay_over(state, namespace, file.target, place, made)
     for path in spec.directories:
         try:
             state = make_directory(state, namespace, path, made)
         except Refused as refused:
             raise Refused(refused.errno, path) from None
-    for path in spec.masked_paths:
-        state = _mask(state, namespace, path)
     for path in spec.readonly_paths:
         state = _make_read_only(state, namespace, path)
+    for path in spec.masked_paths:
+        state = _mask(state, namespace, path)
     return state
 
 
 def mount_one(state: State, namespace: int, mount: Mount, sources: Mapping[str, Place], made: list[str]) -> State:
     """Mount one file system of the plan, or one of the host's directories."""
-    if mount.kind not in KINDS:
-        return state
+    if mount.kind not in KINDS or (mount.kind == "bind" and mount.source not in sources):
+        return state  # it was optional
     kind = DIRECTORY
     if mount.kind == "bind":
         place = sources[mount.source]
@@ -324,25 +339,22 @@ def mount_point(state: State, namespace: int, target: str, kind: str, made: list
     """
     if _is_opaque(state, namespace, target):
         return state
-    parent = target.rpartition("/")[0]
-    if parent and not files.is_directory(state, parent, namespace):
-        state = mount_point(state, namespace, parent, DIRECTORY, made)
-    spot = files.locate(state, target, namespace, follow=False)
-    there = files.entry_at(state, spot.place)
-    if there is not None:
-        if kind == DIRECTORY != there.kind:
-            raise Refused(errno.ENOTDIR, target)
-        return state
-    files.check_writable(state, spot)
-    if spot.mount.target == "/":
-        made.append(target)
-    return files.put_entry(state, spot.place, Entry(DIRECTORY) if kind == DIRECTORY else Entry(FILE, 0o644))
+    there = entry_or_none(state, namespace, target)
+    if there is None:
+        return _make(state, namespace, target, Entry(DIRECTORY) if kind == DIRECTORY else Entry(FILE, 0o644), made)
+    if (kind == DIRECTORY) != (there.kind == DIRECTORY):
+        raise Refused(errno.ENOTDIR if kind == DIRECTORY else errno.EINVAL, target)
+    return state
 
 
 def make_directory(state: State, namespace: int, path: str, made: list[str]) -> State:
     """Make a directory, and those above it; refuse EEXIST at a link that leads nowhere: mkdir(2)."""
     if files.is_directory(state, path, namespace):
         return state
+    return _make(state, namespace, path, Entry(DIRECTORY), made)
+
+
+def _make(state: State, namespace: int, path: str, entry: Entry, made: list[str]) -> State:
     parent = path.rpartition("/")[0]
     if parent:
         state = make_directory(state, namespace, parent, made)
@@ -351,9 +363,9 @@ def make_directory(state: State, namespace: int, path: str, made: list[str]) -> 
     if there is not None:
         raise Refused(errno.EEXIST if there.kind == SYMLINK else errno.ENOTDIR, path)
     files.check_writable(state, spot)
-    if spot.mount.target == "/":
+    if spot.mount.target == "/" and entry.kind != SYMLINK:
         made.append(path)
-    return files.put_entry(state, spot.place, Entry(DIRECTORY))
+    return files.put_entry(state, spot.place, entry)
 
 
 def _is_opaque(state: State, namespace: int, path: str) -> bool:
@@ -368,7 +380,17 @@ def _target(state: State, namespace: int, path: str) -> str:
     return path if _is_opaque(state, namespace, path) else files.locate(state, path, namespace, follow=False).path
 
 
-def _lay_over(state: State, namespace: int, path: str, place: Place, kind: str, made: list[str]) -> State:
+def _lay_over(state: State, namespace: int, path: str, place: Place, made: list[str]) -> State:
+    """Lay a file over a path; where its directory is a link that leads nowhere, nobody could read it: leave it out."""
+    try:
+        return _cover(state, namespace, path, place, "file", made)
+    except Refused as refused:
+        if refused.errno != errno.EEXIST:
+            raise
+        return state
+
+
+def _cover(state: State, namespace: int, path: str, place: Place, kind: str, made: list[str]) -> State:
     state = mount_point(state, namespace, path, FILE, made)
     target = _target(state, namespace, path)
     return files.add_mount(state, MountRow(target, place, kind, "", ("nosuid",)), namespace)
@@ -381,19 +403,17 @@ def _device_of(state: State, path: str, number: tuple[int, int]) -> Place:
     return spot.place
 
 
-def _make_link(state: State, namespace: int, path: str, target: str) -> State:
-    spot = files.locate(state, path, namespace, follow=False)
-    if files.entry_at(state, spot.place) is not None:
+def _make_link(state: State, namespace: int, path: str, target: str, made: list[str]) -> State:
+    if entry_or_none(state, namespace, path) is not None:
         return state
-    files.check_writable(state, spot)
-    return files.put_entry(state, spot.place, Entry(SYMLINK, 0o777, target=target))
+    return _make(state, namespace, path, Entry(SYMLINK, 0o777, target=target), made)
 
 
 def _mask(state: State, namespace: int, path: str) -> State:
     """Cover a path that is there: a directory with an empty one, a file with `/dev/null`."""
     if not _is_there(state, namespace, path):
         return state
-    if _is_opaque(state, namespace, path) or files.is_directory(state, path, namespace):
+    if _is_opaque(state, namespace, path) or files.existing(state, path, namespace, follow=False)[1].kind == DIRECTORY:
         state, place = own_tree(state, namespace, "mask", Entry(DIRECTORY, 0o555))
     else:
         place = _device_of(state, "/dev/null", NULL)
@@ -412,10 +432,7 @@ def _make_read_only(state: State, namespace: int, path: str) -> State:
 
 def _is_there(state: State, namespace: int, path: str) -> bool:
     """What the kernel's own file systems hold is taken to be there."""
-    try:
-        return _is_opaque(state, namespace, path) or bool(files.existing(state, path, namespace, follow=False))
-    except Refused:
-        return False
+    return _is_opaque(state, namespace, path) or entry_or_none(state, namespace, path) is not None
 
 
 def identify(state: State, pid: int) -> State:

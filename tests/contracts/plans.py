@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     from bocker.kernel import Kernel
     from tests.contracts.lab import Lab
 
+# What would have to be made on a mount that is read-only
+READ_ONLY: list[tuple[str, dict[str, Any]]] = [
+    (plan.STEP_MOUNTS, {"mounts": (Mount("tmpfs", "/tmp/new"),)}),
+    (plan.STEP_MOUNTS, {"files": (File("/tmp/new", b""),)}),
+    (plan.STEP_MOUNTS, {"links": (("/tmp/new", "/etc/hosts"),)}),
+    (plan.STEP_MOUNTS, {"directories": ("/tmp/new",)}),
+    (plan.STEP_DIRECTORY, {"process": program(cwd="/tmp/new")}),
+]
 FAILURES: list[tuple[str, int, dict[str, Any]]] = [
     (plan.STEP_GROUP, errno.ENOENT, {"group": "ps_none"}),
     (plan.STEP_HOSTNAME, errno.EINVAL, {"hostname": "h" * 65}),
@@ -40,6 +48,14 @@ FAILURES: list[tuple[str, int, dict[str, Any]]] = [
     (plan.STEP_MOUNTS, errno.ENOTDIR, {"mounts": (*MOUNTS, Mount("tmpfs", "/etc/hosts"))}),
     (plan.STEP_MOUNTS, errno.ENOTDIR, {"directories": ("/etc/hosts",)}),
     (plan.STEP_MOUNTS, errno.ENOTDIR, {"directories": ("/etc/hosts/below",)}),
+    *(
+        (
+            step,
+            errno.EROFS,
+            {"mounts": (*MOUNTS, Mount("tmpfs", "/tmp", flags=("ro",)), *more.pop("mounts", ())), **more},
+        )
+        for step, more in READ_ONLY
+    ),
     (plan.STEP_DIRECTORY, errno.ENOTDIR, {"process": program(cwd="/etc/hosts")}),
     (plan.STEP_DIRECTORY, errno.ENOTDIR, {"process": program(cwd="/etc/hosts/below")}),
     (plan.STEP_USER, errno.ENOENT, {"process": program(user="nobody-of-that-name")}),
@@ -221,6 +237,16 @@ class PlansContract(WithContainers):
         assert (caught.value.step, caught.value.errno) == (plan.STEP_NETWORK, errno.EOPNOTSUPP)
         assert is_there(kernel, "other0")
 
+    @pytest.mark.parametrize("alias", ["eth0", "lo"])
+    def test_an_alias_that_is_taken_fails_the_network(self, kernel: Kernel, containers: Containers, alias: str) -> None:
+        """EEXIST: names and other names are of one kind, and the link's own is taken."""
+        spec = containers.spec()
+        process = containers.create(spec.replace(network=spec.network.replace(alias=alias)))
+        with pytest.raises(StepFailed) as caught:
+            kernel.processes.release(process)
+        assert (caught.value.step, caught.value.errno) == (plan.STEP_NETWORK, errno.EEXIST)
+        wait_until(kernel, lambda: not is_there(kernel, spec.network.host_link))
+
     def test_a_link_that_is_taken_fails_the_network(self, kernel: Kernel, containers: Containers) -> None:
         """EEXIST; the one that was there stays, with its container."""
         spec = containers.spec(*SLEEPER)
@@ -272,12 +298,17 @@ class PlansContract(WithContainers):
         finish(kernel, process)
         wait_until(kernel, lambda: not is_there(kernel, "veth0_ps_42002"))
 
-    def test_mount_points_that_had_to_be_made_are_told(self, kernel: Kernel, containers: Containers) -> None:
-        """What the image has none for, with the directories above; nothing for those that it has."""
+    def test_mount_points_that_had_to_be_made_are_told(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
+    ) -> None:
+        """What the image has none for, with the directories above, modes 0755 and 0644; nothing for those that it has."""
         mounts = (*MOUNTS, Mount("tmpfs", "/none/below"))
         files = (File("/etc/hosts", b""), File("/etc/none", b""), File("/dev/own", b""))
-        process = containers.create(containers.spec(*SLEEPER, mounts=mounts, files=files))
+        spec = containers.spec(*SLEEPER, mounts=mounts, files=files)
+        process = containers.create(spec)
         assert kernel.processes.release(process) == ("/none", "/none/below", "/etc/none")
+        tree = lab.tree(f"{settings.store}/{spec.name}")
+        assert [tree[path].mode for path in ("none", "none/below", "etc/none")] == [0o755, 0o755, 0o644]
 
     def test_an_optional_mount_that_the_kernel_has_not_is_left_out(
         self, kernel: Kernel, containers: Containers
@@ -298,6 +329,16 @@ class PlansContract(WithContainers):
         assert finish(kernel, process)[0] == b"planned"
         assert lab.read_file(image) == before != b"planned"
 
+    @pytest.mark.parametrize(("mode", "code"), [(0o644, 1), (0o666, 0)])
+    def test_a_file_of_the_plan_has_its_mode(
+        self, kernel: Kernel, containers: Containers, mode: int, code: int
+    ) -> None:
+        """It is root's, and others may do with it what the mode says."""
+        words = ("read", "/etc/hosts", ",", "write", "/etc/hosts", "x", ",", "read", "/etc/hosts")
+        files = (File("/etc/hosts", b"planned", mode=mode),)
+        process = containers.start(process=program(*words, user="1000:1001"), files=files)
+        assert finish(kernel, process)[::2] == (b"planned" if code else b"plannedx", Exited(code, None))
+
     def test_a_masked_file_is_empty_and_takes_nothing(
         self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
     ) -> None:
@@ -307,11 +348,99 @@ class PlansContract(WithContainers):
         assert finish(kernel, process)[::2] == (b"done\n", Exited(0, None))
         assert lab.read_file(f"{settings.store}/ps_42002/etc/hosts") != b""
 
-    def test_a_masked_directory_is_empty_and_takes_nothing(self, kernel: Kernel, containers: Containers) -> None:
-        """Neither what the image has in it is there, nor can anything be made."""
+    @pytest.mark.parametrize("user", ["", "1000:1001"])
+    def test_a_masked_directory_is_empty_and_takes_nothing(
+        self, kernel: Kernel, containers: Containers, user: str
+    ) -> None:
+        """Neither what the image has in it is there, nor can anything be made, by root or by others."""
         for words in (("read", "/etc/hosts"), ("write", "/etc/new", "x")):
-            out, _, ended = finish(kernel, containers.start(*words, masked_paths=("/etc",)))
+            process = containers.start(process=program(*words, user=user), masked_paths=("/etc",))
+            out, _, ended = finish(kernel, process)
             assert (out, ended) == (b"", Exited(1, None))
+
+    @pytest.mark.parametrize(
+        ("words", "out", "code"),
+        [
+            (("read", "/masked"), b"", 0),
+            (("read", "/masked/note"), b"", 1),
+            (("write", "/masked/note", "x"), b"", 1),
+            (("read", "/etc/note"), b"kept", 0),
+            (("write", "/frozen/note", "x", ",", "read", "/etc/note"), b"x", 0),
+        ],
+    )
+    def test_of_a_link_that_is_covered_only_itself_is(
+        self,
+        kernel: Kernel,
+        containers: Containers,
+        settings: Settings,
+        lab: Lab,
+        words: tuple[str, ...],
+        out: bytes,
+        code: int,
+    ) -> None:
+        """Masked, it is an empty file; read-only, it leads where it led, and there can be written."""
+        spec = containers.spec(*words, masked_paths=("/masked",), readonly_paths=("/frozen",))
+        root = f"{settings.store}/{spec.name}"
+        lab.write_file(f"{root}/etc/note", b"kept")
+        for name in ("masked", "frozen"):
+            lab.make_link(f"{root}/{name}", "etc")
+        process = containers.create(spec)
+        assert kernel.processes.release(process) == ()
+        assert finish(kernel, process)[::2] == (out, Exited(code, None))
+
+    @pytest.mark.parametrize(
+        ("changes", "number"),
+        [
+            ({"mounts": (*MOUNTS, Mount("tmpfs", "/gone/below"))}, errno.EEXIST),
+            ({"mounts": (*MOUNTS, Mount("tmpfs", "/gone"))}, errno.ENOTDIR),
+            ({"mounts": (*MOUNTS, Mount("tmpfs", "/link"))}, errno.ENOTDIR),
+            ({"mounts": (*MOUNTS, Mount("tmpfs", "/link/below"))}, 0),
+            ({"mounts": (*MOUNTS, Mount("tmpfs", "/etc/hosts/below"))}, errno.ENOTDIR),
+            ({"files": (File("/gone/below", b"x"),)}, 0),
+            ({"files": (File("/gone", b"x"),)}, 0),
+            ({"files": (File("/link/new", b"x"),)}, 0),
+            ({"files": (File("/etc", b"x"),)}, errno.EINVAL),
+            ({"files": (File("/etc/hosts/below", b"x"),)}, errno.ENOTDIR),
+            ({"links": (("/gone/below", "/x"),)}, errno.EEXIST),
+            ({"links": (("/gone", "/x"),)}, 0),
+            ({"devices": (DEVICES[0].replace(path="/etc"),)}, errno.ENODEV),
+            ({"directories": ("/link/new/below", "/link")}, 0),
+            ({"mounts": (*MOUNTS, Mount("bind", "/mnt", "/no/such/source", optional=True))}, 0),
+            ({"mounts": (*MOUNTS, Mount("bind", "/link/new", "/etc/resolv.conf"))}, 0),
+            ({"mounts": (*MOUNTS, Mount("bind", "/etc", "/etc/resolv.conf"))}, errno.EINVAL),
+            ({"mounts": (*MOUNTS, Mount("bind", "/etc/hosts", "/etc"))}, errno.ENOTDIR),
+            ({"masked_paths": ("/etc/hosts", "/etc"), "readonly_paths": ("/etc/hosts", "/etc")}, 0),
+            ({"links": (("/link/new", "/x"),)}, 0),
+            ({"links": (("/none/new", "/x"),)}, 0),
+            ({"links": (("/etc/hosts/new", "/x"),)}, errno.ENOTDIR),
+            ({"masked_paths": ("/gone/below", "/none/below")}, 0),
+            ({"readonly_paths": ("/gone/below", "/none/below")}, 0),
+            ({"masked_paths": ("/etc/hosts/below",)}, errno.ENOTDIR),
+            ({"readonly_paths": ("/etc/hosts/below",)}, errno.ENOTDIR),
+        ],
+    )
+    def test_what_is_in_the_way_of_a_plan(
+        self,
+        kernel: Kernel,
+        containers: Containers,
+        settings: Settings,
+        lab: Lab,
+        changes: dict[str, Any],
+        number: int,
+    ) -> None:
+        """`/gone` is a link that leads nowhere, `/link` one to a directory."""
+        spec = containers.spec("exit", "5", **changes)
+        root = f"{settings.store}/{spec.name}"
+        lab.make_link(f"{root}/gone", "nowhere/at/all")
+        lab.make_link(f"{root}/link", "etc")
+        process = containers.create(spec)
+        if not number:
+            kernel.processes.release(process)
+            assert finish(kernel, process)[2] == Exited(5, None)
+            return
+        with pytest.raises(StepFailed) as caught:
+            kernel.processes.release(process)
+        assert (caught.value.step, caught.value.errno) == (plan.STEP_MOUNTS, number)
 
     def test_a_read_only_path_can_be_read(
         self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
@@ -332,6 +461,8 @@ class PlansContract(WithContainers):
         process = containers.start(*words, links=links)
         content = lab.read_file(f"{settings.store}/ps_42002/etc/hosts")
         assert finish(kernel, process)[0] == 2 * content
+        made = lab.tree(f"{settings.store}/ps_42002")["tmp/link"]
+        assert (made.kind, made.mode, made.link, made.owner) == ("link", 0o777, "/etc/hosts", (0, 0))
 
     def test_a_file_of_the_plan_covers_a_link_without_following_it(
         self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
@@ -355,11 +486,12 @@ class PlansContract(WithContainers):
         assert not lab.exists(f"{settings.store}/ps_42002/dev/note")
         assert lab.read_file(f"{settings.store}/ps_42002/tmp/note") == b"y"
 
+    @pytest.mark.parametrize("path", ["/dev/note", "/note"])
     def test_with_its_root_a_container_loses_its_mounts(
-        self, kernel: Kernel, containers: Containers, settings: Settings
+        self, kernel: Kernel, containers: Containers, path: str
     ) -> None:
-        """They lie on directories that are gone when the subvolume is deleted under it."""
-        spec = containers.spec("echo", "ready", ",", "sleep", "0.6", ",", "write", "/dev/note", "x", ",", "exit", "0")
+        """They lie on directories that are gone when the subvolume is deleted under it; new ones can't be made."""
+        spec = containers.spec("echo", "ready", ",", "sleep", "0.6", ",", "write", path, "x", ",", "exit", "0")
         process = containers.create(spec)
         kernel.processes.release(process)
         wait_for_output(kernel, process, b"ready")
