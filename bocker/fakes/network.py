@@ -118,11 +118,12 @@ def _move(state: State, network: int, name: str) -> State:
         raise Refused(errno.EINVAL, f"{link.name} is bound to its namespace")
     wire.check_free(state, network, link.name)
     state = laws.link_goes_down(state, link.id)
-    there = state.networks[network]
     taken = {row.index for row in state.links.values() if row.network == network}
-    index = there.last_index + 1 if link.index in taken else link.index
-    there = attrs.evolve(there, last_index=max(index, there.last_index))
-    state = attrs.evolve(state, networks=with_row(state.networks, network, there))
+    index = link.index
+    if index in taken:
+        index = wire.free_index(state, network)
+        there = attrs.evolve(state.networks[network], last_index=index)
+        state = attrs.evolve(state, networks=with_row(state.networks, network, there))
     moved = attrs.evolve(link, network=network, index=index, up=False, master=None, addresses=())
     return put_link(state, moved)
 

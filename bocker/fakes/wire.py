@@ -83,10 +83,22 @@ def add_link(state: State, network: int, name: str, kind: str, mac: str) -> tupl
     """Make a link, down, with the next index of its namespace."""
     state, number = new_id(state)
     row_before = state.networks[network]
-    index = row_before.last_index + 1
+    index = free_index(state, network)
     row = LinkRow(number, network, index, name, kind, mac)
     networks = with_row(state.networks, network, attrs.evolve(row_before, last_index=index))
     return put_link(attrs.evolve(state, networks=networks), row), row
+
+
+def free_index(state: State, network: int) -> int:
+    """Return the next index of a namespace: after the one that was given last, and what was moved there keeps its own.
+
+    Contract: MoveContract.test_a_moved_link_keeps_its_index_where_that_is_free.
+    """
+    taken = {row.index for row in state.links.values() if row.network == network}
+    index = state.networks[network].last_index + 1
+    while index in taken:
+        index += 1
+    return index
 
 
 def add_veth(state: State, name: str, peer: str, mac: str, bridge: str, network: int) -> State:

@@ -39,6 +39,7 @@ class NamespacesContract:
         assert kernel.namespaces.names() == ("netns_1",)
         (loopback,) = kernel.network.links("netns_1")
         assert (loopback.name, loopback.kind, loopback.up, loopback.addresses) == ("lo", "loopback", False, ())
+        assert loopback.mac == "00:00:00:00:00:00"
 
     def test_names_are_sorted(self, kernel: Kernel) -> None:
         """Names of both kinds, together."""

@@ -291,6 +291,25 @@ class MoveContract:
             kernel.network.move(name, "netns_1")
         assert kernel.network.links() == before
 
+    def test_a_moved_link_keeps_its_index_where_that_is_free(self, kernel: Kernel) -> None:
+        """And gets another where it is not; links that come later have others again, and are listed by them."""
+        make_bridge(kernel)
+        kernel.namespaces.create("netns_1")
+        for name in ("a", "b"):
+            kernel.network.create_veth(f"ct_{name}", f"ct_peer_{name}", MAC, "ct_bridge")
+        indices = {link.name: link.index for link in kernel.network.links()}
+        kernel.network.move("ct_a", "netns_1")
+        assert peer(kernel, "ct_a").index == indices["ct_a"]
+        made = []
+        while not made or peer(kernel, made[-1]).index < indices["ct_b"]:
+            made.append(f"ct_in{len(made)}")
+            kernel.network.create_veth(f"ct_out{len(made)}", made[-1], MAC, "ct_bridge", "netns_1")
+        kernel.network.move("ct_b", "netns_1")
+        inside = [link.name for link in kernel.network.links("netns_1")]
+        before = indices["ct_a"] - 2  # as many come before it, after the loopback
+        assert inside == ["lo", *made[:before], "ct_a", *made[before:], "ct_b"]
+        assert len({link.index for link in kernel.network.links("netns_1")}) == len(inside)
+
     def test_the_ends_of_a_pair_stay_a_pair(self, kernel: Kernel) -> None:
         """Deleting one in its namespace takes the other from the host."""
         make_bridge(kernel)
