@@ -54,7 +54,13 @@ def check_component(name: str, longest: int = LONGEST_NAME) -> None:
 
 def locate(state: State, path: str, namespace: int = HOST, follow: bool = True) -> Spot:
     """Walk `path` in a mount namespace. The last component need not exist; the ones before must."""
-    return _walk(state, namespace, [part for part in path.split("/") if part], follow, MOST_LINKS)
+    return _walk(state, namespace, _parts(path), follow, MOST_LINKS)
+
+
+def _parts(path: str) -> list[str]:
+    """Return the components of a path; a slash at its end asks for a directory, as a dot does."""
+    parts = [part for part in path.split("/") if part]
+    return [*parts, "."] if parts and path.endswith("/") else parts
 
 
 def _walk(state: State, namespace: int, parts: list[str], follow: bool, links_left: int) -> Spot:
@@ -63,6 +69,7 @@ def _walk(state: State, namespace: int, parts: list[str], follow: bool, links_le
     above: list[Spot] = []
     for number, name in enumerate(parts):
         if name in {".", ".."}:
+            _check_directory(state, spot)
             spot = above.pop() if name == ".." and above else spot
             continue
         above.append(spot)
@@ -77,26 +84,35 @@ def _walk(state: State, namespace: int, parts: list[str], follow: bool, links_le
 
 
 def _target(directory: str, entry: Entry, rest: list[str]) -> list[str]:
-    start = [] if entry.target.startswith("/") else [part for part in directory.split("/") if part]
-    return [*start, *(part for part in entry.target.split("/") if part), *rest]
+    start = [] if entry.target.startswith("/") else _parts(directory)
+    return [*start, *_parts(entry.target), *rest]
 
 
 def _step(state: State, mounts: dict[str, MountRow], spot: Spot, name: str) -> Spot:
     path = f"{spot.path.rstrip('/')}/{name}"
-    entry = entry_at(state, spot.place)
-    if entry is None and filesystem_of(state, spot.place).kind in OPAQUE:
-        if path in mounts:
-            return _enter(state, mounts[path], path)
-        raise NotModelled(f"what is in {spot.path}")
-    if entry is None:
-        raise Refused(errno.ENOENT, spot.path)
-    if entry.kind != DIRECTORY:
-        raise Refused(errno.ENOTDIR, spot.path)
+    if path in mounts and _is_unknown(state, spot.place):
+        return _enter(state, mounts[path], path)
+    _check_directory(state, spot)
     if len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
         raise Refused(errno.ENAMETOOLONG)
     if path in mounts:
         return _enter(state, mounts[path], path)
     return _into(state, Spot(Place(spot.place.subvolume, joined(spot.place.path, name)), spot.mount, path))
+
+
+def _is_unknown(state: State, place: Place) -> bool:
+    return entry_at(state, place) is None and filesystem_of(state, place).kind in OPAQUE
+
+
+def _check_directory(state: State, spot: Spot) -> None:
+    """Refuse ENOENT and ENOTDIR where a path goes on, be it by a dot."""
+    if _is_unknown(state, spot.place):
+        raise NotModelled(f"what is in {spot.path}")
+    entry = entry_at(state, spot.place)
+    if entry is None:
+        raise Refused(errno.ENOENT, spot.path)
+    if entry.kind != DIRECTORY:
+        raise Refused(errno.ENOTDIR, spot.path)
 
 
 def _enter(state: State, mount: MountRow, path: str) -> Spot:
@@ -153,12 +169,27 @@ def check_writable(state: State, spot: Spot) -> None:
     if "ro" in spot.mount.flags or is_read_only(state, spot.place):
         raise Refused(errno.EROFS, spot.path)
     directory = spot.place.path.rpartition("/")[0]
+    tree = state.subvolumes[spot.place.subvolume]
+    if tree.is_deleted and not directory and spot.place.path not in tree.files:
+        raise Refused(errno.ENOENT, spot.path)  # nothing is made in a directory that is gone
     for path in {spot.place.path, directory}:
-        entry = state.subvolumes[spot.place.subvolume].files.get(path)
+        entry = tree.files.get(path)
         if entry is not None and entry.immutable:
             raise Refused(errno.EPERM, spot.path)
     if filesystem_of(state, spot.place).kind in OPAQUE:
         raise NotModelled(f"writing to {spot.path}")
+
+
+def check_no_directory(state: State, spot: Spot) -> None:
+    """Refuse EISDIR where a file would take a directory's place, or go from it: rename(2), unlink(2)."""
+    if is_directory_at(state, spot.place):
+        raise Refused(errno.EISDIR, spot.path)
+
+
+def is_directory_at(state: State, place: Place) -> bool:
+    """Tell whether there is a directory at a place."""
+    entry = entry_at(state, place)
+    return entry is not None and entry.kind == DIRECTORY
 
 
 def is_read_only(state: State, place: Place) -> bool:
@@ -187,7 +218,7 @@ def _content(entry: Entry | None) -> bytes:
 
 def drop_entry(state: State, place: Place) -> State:
     """Take an entry, and all below it, away."""
-    state = _without_mounts_on(state, place)
+    state = without_mounts_on(state, place)
     row = state.subvolumes[place.subvolume]
     prefix = place.path + "/"
     gone = {path for path in row.files if path == place.path or path.startswith(prefix)}
@@ -196,25 +227,28 @@ def drop_entry(state: State, place: Place) -> State:
     return changed(use_space(state, row, -freed), row, files)
 
 
-def _without_mounts_on(state: State, place: Place) -> State:
-    """Let mounts go with what they lie on, in all mount namespaces but the one it is deleted in: unlink(2), rmdir(2).
+def without_mounts_on(state: State, place: Place) -> State:
+    """Let mounts go with what they lie on, and with them what lies on those, in every mount namespace: unlink(2),
+    rmdir(2), btrfs-subvolume(8). Mounts of it that lie elsewhere stay.
 
-    Contract: PlansContract.test_a_mount_goes_with_what_it_lies_on.
+    Contracts: PlansContract.test_a_mount_goes_with_what_it_lies_on,
+    StorageContract.test_a_mount_of_what_is_deleted_stays_where_it_is.
     """
-    mounts = {number: rows if number == HOST else _left_of(rows, place) for number, rows in state.mounts.items()}
+    mounts = {number: _left_of(rows, place) for number, rows in state.mounts.items()}
     return attrs.evolve(state, mounts=mounts)
 
 
 def _left_of(mounts: tuple[MountRow, ...], deleted: Place) -> tuple[MountRow, ...]:
-    """Return what is still mounted when something is deleted: what lay on it is gone, and all that lay on that."""
     if all(mount.place.subvolume != deleted.subvolume for mount in mounts):
         return mounts
-    gone = [mount.target for mount in mounts if mount.target != "/" and _is_in(deleted, _lies_on(mounts, mount))]
+    gone = [mount.target for mount in mounts if mount.target != "/" and is_in(deleted, _lies_on(mounts, mount))]
     return tuple(row for row in mounts if not any(f"{row.target}/".startswith(f"{target}/") for target in gone))
 
 
-def _is_in(outer: Place, place: Place) -> bool:
-    return outer.subvolume == place.subvolume and f"{place.path}/".startswith(f"{outer.path}/")
+def is_in(outer: Place, place: Place) -> bool:
+    """Tell whether a place is another one, or lies in it."""
+    below = not outer.path or f"{place.path}/".startswith(f"{outer.path}/")
+    return outer.subvolume == place.subvolume and below
 
 
 def _lies_on(mounts: tuple[MountRow, ...], mount: MountRow) -> Place:
@@ -288,7 +322,7 @@ def make_directory(state: State, path: str, mode: int = 0o755, namespace: int = 
 
 
 def _make(state: State, path: str, mode: int, namespace: int) -> State:
-    spot = locate(state, path, namespace)
+    spot = locate(state, path.rstrip("/"), namespace)
     entry = entry_at(state, spot.place)
     if entry is not None:
         raise Refused(errno.ENOTDIR if entry.kind != DIRECTORY else errno.EEXIST, path)
@@ -310,7 +344,6 @@ def write_file(state: State, path: str, content: bytes, namespace: int = HOST, m
         raise Refused(errno.EISDIR, path)
     if entry is not None and entry.kind != FILE:
         raise NotModelled(f"writing to the {entry.kind} {path}")
-    existing(state, path.rpartition("/")[0] or "/", namespace)
     before = entry or Entry(FILE, mode)
     return put_entry(state, spot.place, attrs.evolve(before, content=content, mtime_ns=state.clock_ns, flushed=False))
 

@@ -238,6 +238,24 @@ def _sysctl(state: State, name: str) -> str:
 
 
 def _write_sysctl(state: State, name: str, value: str) -> State:
-    if _sysctl(state, name).lstrip("-").isdigit() and not value.strip().lstrip("-").isdigit():
-        raise Refused(errno.EINVAL, value)
-    return attrs.evolve(state, sysctls=images.with_setting(state.sysctls, name, value.strip()))
+    is_number = _sysctl(state, name).lstrip("-").isdigit()
+    if not value:
+        return state
+    kept = str(_number(value)) if is_number else value.strip()
+    return attrs.evolve(state, sysctls=images.with_setting(state.sysctls, name, kept))
+
+
+def _number(text: str) -> int:
+    """Return the first number of a text as `proc_dointvec` reads it; refuse EINVAL for what is none in C."""
+    word = next(iter(text.split()), "")
+    sign, digits = (-1, word[1:]) if word.startswith("-") else (1, word)
+    base = 16 if digits.lower().startswith("0x") else 8 if digits.startswith("0") else 10
+    if not digits[:1].isdigit() or not (digits.isascii() and digits.isalnum()):
+        raise Refused(errno.EINVAL, text)
+    try:
+        number = sign * int(digits, base)
+    except ValueError:
+        raise Refused(errno.EINVAL, text) from None
+    if not -(1 << 31) <= number < 1 << 31:
+        raise Refused(errno.EINVAL, text)
+    return number

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import errno
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from bocker.kernel.errors import AlreadyExists, Busy, Denied, Invalid, Missing, NoSpace, NotEmpty, ReadOnly
+from bocker.kernel.errors import AlreadyExists, Busy, Denied, Invalid, KernelError, Missing, NoSpace, NotEmpty, ReadOnly
 from tests.contracts.lab import DENIED, FULL, MISSING, READ_ONLY
 from tests.contracts.refusals import refused
 
@@ -426,6 +427,65 @@ class HostContract:
         lab.write_file(f"{lab.directory}/file", b"\0\xff" * 50_000)
         assert kernel.host.read(f"{lab.directory}/file") == b"\0\xff" * 50_000
 
+    @pytest.mark.parametrize(
+        ("path", "kind", "number"),
+        [
+            ("/./file", None, 0),
+            ("//file", None, 0),
+            ("/below/../file", None, 0),
+            ("/link/../file", None, 0),
+            ("/chain40", None, 0),
+            ("/chain41", KernelError, errno.ELOOP),
+            ("/none/../file", Missing, errno.ENOENT),
+            ("/file/../file", Invalid, errno.ENOTDIR),
+            ("/file/.", Invalid, errno.ENOTDIR),
+            ("/file/", Invalid, errno.ENOTDIR),
+            ("/below/", Invalid, errno.EISDIR),
+            ("/none/", Missing, errno.ENOENT),
+            ("/loop", KernelError, errno.ELOOP),
+            ("/" + "n" * 256, Invalid, errno.ENAMETOOLONG),
+            ("/" + "n" * 256 + "/../file", Invalid, errno.ENAMETOOLONG),
+        ],
+    )
+    def test_a_path_is_walked_part_by_part(
+        self, kernel: Kernel, lab: Lab, path: str, kind: type[KernelError] | None, number: int
+    ) -> None:
+        """path_resolution(7)."""
+        lab.write_file(f"{lab.directory}/file", b"content")
+        lab.make_directory(f"{lab.directory}/below")
+        lab.make_link(f"{lab.directory}/link", "below")
+        lab.make_link(f"{lab.directory}/loop", "loop")
+        lab.make_link(f"{lab.directory}/chain1", "file")
+        for count in range(2, 42):
+            lab.make_link(f"{lab.directory}/chain{count}", f"chain{count - 1}")
+        if kind is None:
+            assert kernel.host.read(lab.directory + path) == b"content"
+            return
+        with pytest.raises(kind) as caught:
+            kernel.host.read(lab.directory + path)
+        assert caught.value.errno == number
+
+    def test_an_image_holds_what_fits(self, kernel: Kernel, lab: Lab) -> None:
+        """ENOSPC for more than the file system was made for."""
+        image, target = f"{lab.directory}/image", f"{lab.directory}/target"
+        kernel.host.make_filesystem(image, IMAGE_BYTES)
+        kernel.host.mount_image(image, target)
+        try:
+            lab.write_file(f"{target}/small", os.urandom(IMAGE_BYTES // 10))
+            with refused(NoSpace, errno.ENOSPC):
+                lab.write_file(f"{target}/large", os.urandom(IMAGE_BYTES))
+        finally:
+            kernel.host.unmount(target)
+
+    def test_what_is_written_has_the_time_of_that(self, kernel: Kernel, lab: Lab) -> None:
+        """As the clock that people see has it, which is read in steps of some milliseconds."""
+        for _ in range(2):
+            before_ns = kernel.ambient.now_ns()
+            lab.write_file(f"{lab.directory}/file", b"content")
+            after_ns = kernel.ambient.now_ns()
+            assert before_ns - 20_000_000 <= lab.tree(lab.directory)["file"].modified_ns <= after_ns
+            kernel.ambient.sleep(0.1)
+
     def test_reading_no_file_is_refused(self, kernel: Kernel, lab: Lab) -> None:
         """Missing when there is nothing, EISDIR for a directory."""
         with refused(Missing, errno.ENOENT):
@@ -439,6 +499,24 @@ class HostContract:
             kernel.host.write_sysctl(FORWARDING, value)
             assert kernel.host.read_sysctl(FORWARDING) == value
 
+    @pytest.mark.parametrize(
+        ("value", "kept"),
+        [
+            ("0x10", "16"),
+            ("010", "8"),
+            (" 2\n", "2"),
+            ("3 x", "3"),
+            ("-2147483648", "-2147483648"),
+            ("2147483647", "2147483647"),
+            ("", "1"),
+        ],
+    )
+    def test_a_kernel_setting_is_a_number_as_C_writes_them(self, kernel: Kernel, value: str, kept: str) -> None:
+        """The first of what is written, and nothing changes when that is nothing."""
+        kernel.host.write_sysctl(FORWARDING, "1")
+        kernel.host.write_sysctl(FORWARDING, value)
+        assert kernel.host.read_sysctl(FORWARDING) == kept
+
     @pytest.mark.parametrize("names", [ALL_NAMES, ALL_NAMES[::-1]])
     def test_forwarding_has_two_names(self, kernel: Kernel, names: tuple[str, str]) -> None:
         """It is one variable."""
@@ -446,12 +524,17 @@ class HostContract:
             kernel.host.write_sysctl(names[0], value)
             assert kernel.host.read_sysctl(names[1]) == value
 
-    def test_a_kernel_setting_refuses_garbage(self, kernel: Kernel) -> None:
-        """EINVAL, and the value stays."""
-        kernel.host.write_sysctl(FORWARDING, "1")
+    @pytest.mark.parametrize("value", ["1", "-1"])
+    @pytest.mark.parametrize(
+        "garbage", ["garbage", "-", "--1", "1-", " ", "x 1", "08", "0x", "1_0", "\u0661", "2147483648"]
+    )
+    def test_a_kernel_setting_refuses_garbage(self, kernel: Kernel, value: str, garbage: str) -> None:
+        """EINVAL, and the value stays; a negative number is one."""
+        kernel.host.write_sysctl(FORWARDING, value)
+        assert kernel.host.read_sysctl(FORWARDING) == value
         with refused(Invalid, errno.EINVAL):
-            kernel.host.write_sysctl(FORWARDING, "garbage")
-        assert kernel.host.read_sysctl(FORWARDING) == "1"
+            kernel.host.write_sysctl(FORWARDING, garbage)
+        assert kernel.host.read_sysctl(FORWARDING) == value
 
     def test_a_kernel_setting_that_is_not_there_is_missing(self, kernel: Kernel) -> None:
         """ENOENT: it is not made."""

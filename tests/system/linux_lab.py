@@ -116,7 +116,7 @@ class LinuxLab(Lab):
 
     def write_file(self, path: str, data: bytes) -> None:
         try:
-            with open(path, "wb", buffering=0) as file:
+            with open(path, "wb") as file:
                 os.fchmod(file.fileno(), 0o644)
                 file.write(data)
         except OSError as error:
