@@ -13,7 +13,7 @@ import attrs
 from bocker.fakes import files
 from bocker.fakes.errors import Refused
 from bocker.fakes.files import Spot, check_component
-from bocker.fakes.state import DIRECTORY, FILE, Entry, State
+from bocker.fakes.state import FILE, Entry, State
 from bocker.fakes.view import View
 from bocker.kernel.blobs import LONGEST_DRAFT, Blob, Blobs, is_digest
 
@@ -84,7 +84,9 @@ class FakeBlobs(View, Blobs):
     def _keep(self, state: State, draft: str, path: str) -> State:
         spot, entry = _plain(state, draft)
         files.check_writable(state, spot)
-        state = _put(files.drop_entry(self._made(state, path), spot.place), path, entry)
+        state = self._made(state, path)
+        files.check_no_directory(state, files.locate(state, path, follow=False))
+        state = _put(files.drop_entry(state, spot.place), path, entry)
         return files.synced(state, spot.place)
 
     def _add(self, state: State, path: str, data: bytes) -> State:
@@ -92,8 +94,9 @@ class FakeBlobs(View, Blobs):
         spot = files.locate(state, path, follow=False)
         files.check_writable(state, spot)
         files.check_space(state, spot.place)
-        there = files.entry_at(state, spot.place)
-        return _put(state, path, there or Entry(FILE, mtime_ns=state.clock_ns, content=data))
+        if files.entry_at(state, spot.place) is not None:
+            return files.synced(state, spot.place)
+        return _put(state, path, Entry(FILE, mtime_ns=state.clock_ns, content=data))
 
 
 def _put(state: State, path: str, entry: Entry) -> State:
@@ -136,9 +139,8 @@ def _list(state: State, folder: str, is_one: Callable[[str], bool]) -> tuple[Blo
 
 
 def _remove(state: State, path: str) -> State:
-    spot, entry = files.existing(state, path, follow=False)
-    if entry.kind == DIRECTORY:
-        raise Refused(errno.EISDIR, path)
+    spot, _ = files.existing(state, path, follow=False)
+    files.check_no_directory(state, spot)
     files.check_writable(state, spot)
     return files.drop_entry(state, spot.place)
 

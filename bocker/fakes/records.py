@@ -170,6 +170,7 @@ def _write(state: State, root: str, key: str, data: bytes, durable: bool) -> Sta
     spot = files.locate(state, path, follow=False)
     files.check_writable(state, spot)
     files.check_space(state, spot.place)
+    files.check_no_directory(state, spot)
     replaces = bool(getattr(files.entry_at(state, spot.place), "content", b""))
     entry = Entry(FILE, 0o600, mtime_ns=state.clock_ns, content=data, flushed=replaces)
     state = files.put_entry(state, spot.place, entry)
@@ -214,6 +215,7 @@ def _read(state: State, root: str, key: str) -> bytes:
 
 def _remove(state: State, path: str) -> State:
     spot, _ = files.existing(state, path, follow=False)
+    files.check_no_directory(state, spot)
     files.check_writable(state, spot)
     return files.drop_entry(state, spot.place)
 

@@ -117,6 +117,32 @@ class BlobsContract:
             with refused(Invalid, errno.EINVAL):
                 kernel.blobs.read(digest)
 
+    def test_a_link_in_the_place_of_a_blob(self, kernel: Kernel, lab: Lab) -> None:
+        """One that is added leaves it, one that is kept replaces it, and removed it goes; what it leads to stays."""
+        lab.write_file(f"{lab.directory}/secret", b"secret")
+        kernel.blobs.add(OTHER, b"")
+        lab.make_link(kernel.blobs.path(DIGEST), f"{lab.directory}/secret")
+        kernel.blobs.add(DIGEST, DATA)
+        assert not kernel.blobs.has(DIGEST)
+        assert kept(kernel, lab, DATA) == DIGEST
+        assert kernel.blobs.read(DIGEST) == DATA
+        kernel.blobs.remove(DIGEST)
+        lab.make_link(kernel.blobs.path(DIGEST), f"{lab.directory}/secret")
+        kernel.blobs.remove(DIGEST)
+        assert not lab.exists(kernel.blobs.path(DIGEST))
+        assert lab.read_file(f"{lab.directory}/secret") == b"secret"
+
+    def test_a_directory_in_the_place_of_a_blob(self, kernel: Kernel, lab: Lab) -> None:
+        """EISDIR, and it stays."""
+        kernel.blobs.add(OTHER, b"")
+        lab.make_directory(kernel.blobs.path(DIGEST))
+        with refused(Invalid, errno.EISDIR):
+            kernel.blobs.remove(DIGEST)
+        with refused(Invalid, errno.EISDIR):
+            kept(kernel, lab, DATA)
+        folder, _, name = kernel.blobs.path(DIGEST).rpartition("/")
+        assert (lab.tree(folder)[name].kind, lab.tree(folder)[name].mode) == ("directory", 0o755)
+
     def test_a_removed_blob_is_gone(self, kernel: Kernel) -> None:
         """And only that one."""
         for digest in (DIGEST, OTHER):

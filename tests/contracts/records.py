@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bocker.kernel.errors import AlreadyExists, Busy, Denied, Invalid, Missing, NoSpace, ReadOnly
+from bocker.kernel.errors import AlreadyExists, Busy, Denied, Invalid, KernelError, Missing, NoSpace, ReadOnly
 from tests.contracts.lab import DENIED, FULL, MISSING, READ_ONLY
 from tests.contracts.refusals import refused
 
@@ -176,6 +176,62 @@ class RecordsContract:
         assert kernel.records.read(key) == b"23"
         assert kernel.records.list(LONGEST) == (LONGEST,)
         kernel.records.remove(key)
+
+    @pytest.mark.parametrize(
+        ("method", "arguments", "kind", "number"),
+        [
+            ("claim", (b"x",), AlreadyExists, errno.EEXIST),
+            ("append", (b"x",), Invalid, errno.EISDIR),
+            ("read", (), Invalid, errno.EISDIR),
+            ("write", (b"x",), Invalid, errno.EISDIR),
+            ("remove", (), Invalid, errno.EISDIR),
+        ],
+    )
+    def test_a_directory_is_no_record(
+        self,
+        kernel: Kernel,
+        settings: Settings,
+        lab: Lab,
+        method: str,
+        arguments: tuple[Any, ...],
+        kind: type[KernelError],
+        number: int,
+    ) -> None:
+        """It stays."""
+        kernel.records.write("containers/other", b"")
+        lab.make_directory(f"{settings.store}/.meta/containers/ps_42002")
+        with refused(kind, number):
+            getattr(kernel.records, method)("containers/ps_42002", *arguments)
+        assert lab.tree(f"{settings.store}/.meta/containers")["ps_42002"].kind == "directory"
+
+    def test_a_link_in_the_place_of_a_record(self, kernel: Kernel, settings: Settings, lab: Lab) -> None:
+        """A new record replaces it, and removed, it goes alone; what it leads to stays as it is."""
+        kernel.records.write("containers/other", b"")
+        lab.write_file(f"{lab.directory}/target", b"kept")
+        path = f"{settings.store}/.meta/containers/ps_42002"
+        for method, arguments in (("remove", ()), ("write", (b"new",))):
+            lab.make_link(path, f"{lab.directory}/target")
+            with refused(AlreadyExists, errno.EEXIST):
+                kernel.records.claim("containers/ps_42002", b"")
+            getattr(kernel.records, method)("containers/ps_42002", *arguments)
+            assert lab.read_file(f"{lab.directory}/target") == b"kept"
+            assert lab.exists(path) is bool(arguments)
+        assert lab.read_file(path) == b"new"
+
+    def test_hidden_names_are_no_records(self, kernel: Kernel, settings: Settings, lab: Lab) -> None:
+        """They are what an engine that was killed left."""
+        kernel.records.write("containers/ps_42002", b"")
+        lab.write_file(f"{settings.store}/.meta/containers/.ps_42003.new", b"")
+        assert kernel.records.list("containers") == ("ps_42002",)
+
+    def test_a_lock_whose_file_is_read_only_is_not_taken(self, kernel: Kernel, settings: Settings, lab: Lab) -> None:
+        """EROFS, although it is there."""
+        path = f"{settings.store}/.meta/.locks/layers"
+        with kernel.records.lock("layers", shared=True):
+            kernel.host.protect(path, path)
+            with refused(ReadOnly, errno.EROFS):
+                kernel.records.lock("layers", shared=True)
+            kernel.host.unmount(path)
 
     def test_records_are_for_root_alone(self, kernel: Kernel, settings: Settings, lab: Lab) -> None:
         """Directories of mode 0700, files of mode 0600, however they were made (S19)."""
