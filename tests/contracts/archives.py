@@ -555,6 +555,8 @@ class ArchivesContract(BundlesContract, PackingContract):
             zstandard.compress(archive(file(b"x", bytes(range(256)) * 99)))[:-40],
             gzip.compress(b"<html>502 Bad Gateway</html>"),
             gzip.compress(archive(file(b"x"))) + b"garbage",
+            gzip.compress(archive(file(b"x"))) + b"X",
+            gzip.compress(archive(file(b"x"))) + bytes(100) + b"X",
         ],
         ids=[
             "nothing",
@@ -567,6 +569,8 @@ class ArchivesContract(BundlesContract, PackingContract):
             "cut zstd",
             "an error page in gzip",
             "garbage after gzip",
+            "a letter after gzip",
+            "a letter after zeros after gzip",
         ],
     )
     def test_P6_what_is_no_whole_archive_is_refused(self, kernel: Kernel, lab: Lab, blob: bytes) -> None:
@@ -614,6 +618,17 @@ class ArchivesContract(BundlesContract, PackingContract):
         """bzip2, xz and lz4, which no specification of images has."""
         with refused(Unsupported, errno.EOPNOTSUPP):
             unpack(kernel, lab, magic + bytes(1000))
+
+    def test_beside_the_target_nothing_is_touched(self, kernel: Kernel, lab: Lab) -> None:
+        """It may be any directory of the store: what stands next to it is neither seen nor copied."""
+        target, beside = f"{lab.directory}/target", f"{lab.directory}/beside"
+        for path in (target, beside):
+            lab.make_directory(path)
+            lab.write_file(f"{path}/file", b"kept")
+        lab.write_file(f"{lab.directory}/blob", archive(file(b"beside"), file(b".wh.file"), file(b"new", b"new")))
+        kernel.archives.unpack(f"{lab.directory}/blob", target, Bounds())
+        assert sorted(lab.tree(target)) == [".", "beside", "new"]
+        assert sorted(lab.tree(beside)) == [".", "file"]
 
     # Bombs
 

@@ -243,6 +243,18 @@ class CgroupsContract:
         assert lab.open_device(pid, "/dev/null") == 0
         assert lab.open_device(pid, "/dev/zero") == (errno.EPERM if enforced else 0)
 
+    def test_a_process_without_a_group_has_no_bound(self, lab: Lab) -> None:
+        """It takes as much as it likes."""
+        assert lab.eat(lab.spawn(), 20 * MEGABYTE)
+
+    def test_a_rule_for_all_devices_denies_nothing(self, kernel: Kernel, lab: Lab) -> None:
+        """Of both kinds."""
+        kernel.cgroups.create("ps_1")
+        kernel.cgroups.limit("ps_1", Limits(), (DeviceRule("a", None, None, "rwm"),))
+        pid = lab.spawn()
+        kernel.cgroups.add("ps_1", pid)
+        assert (lab.open_device(pid, "/dev/null"), lab.open_device(pid, "/dev/zero")) == (0, 0)
+
     def test_without_device_rules_nothing_is_denied(self, kernel: Kernel, lab: Lab) -> None:
         """An empty list is no list."""
         kernel.cgroups.create("ps_1")

@@ -111,6 +111,23 @@ class StorageContract:
                 getattr(kernel.storage, method)(*names)
         assert kernel.storage.names() == ("img_1",)
 
+    @pytest.mark.parametrize("method", TWO_NAMES)
+    @pytest.mark.parametrize(
+        ("names", "number"),
+        [
+            (("a/b", LONG_NAME), errno.EINVAL),
+            ((LONG_NAME, "a/b"), errno.ENAMETOOLONG),
+            (("none", "a/b"), errno.EINVAL),
+            (("none", LONG_NAME), errno.ENAMETOOLONG),
+        ],
+    )
+    def test_of_two_bad_names_the_first_is_told(
+        self, kernel: Kernel, method: str, names: tuple[str, str], number: int
+    ) -> None:
+        """And what can't be a name before what is not there."""
+        with refused(Invalid, number):
+            getattr(kernel.storage, method)(*names)
+
     @pytest.mark.parametrize("name", BAD_PATHS)
     def test_deleting_by_a_bad_path_is_invalid(self, kernel: Kernel, name: str) -> None:
         """Each component is checked, as nested subvolumes are deleted by their path."""
@@ -264,6 +281,22 @@ class StorageContract:
         kernel.storage.delete("ps_1")
         assert kernel.storage.names() == ()
         assert kernel.host.mount_at(place) is None
+
+    def test_a_mount_of_what_is_deleted_stays_where_it_is(self, kernel: Kernel, settings: Settings, lab: Lab) -> None:
+        """What is mounted of it elsewhere can be read still; what lies on it goes, whatever that is of."""
+        kernel.storage.create("ps_1")
+        inside, outside = f"{settings.store}/ps_1/directory", f"{settings.store}/outside"
+        lab.make_directory(inside)
+        for path, content in ((f"{inside}/file", b"kept"), (f"{inside}/covered", b""), (outside, b"the store's")):
+            lab.write_file(path, content)
+        kernel.host.protect(outside, f"{inside}/covered")
+        kernel.host.protect(f"{inside}/file", outside)
+        kernel.storage.delete("ps_1")
+        assert kernel.host.mount_at(f"{inside}/covered") is None
+        assert kernel.host.mount_at(outside) is not None
+        assert lab.read_file(outside) == b"kept"
+        kernel.host.unmount(outside)
+        assert lab.read_file(outside) == b"the store's"
 
     def test_nested_subvolumes_are_found_at_any_depth(self, kernel: Kernel, settings: Settings, lab: Lab) -> None:
         """The deepest first, so that they can be deleted in that order; names come in order within a depth."""
