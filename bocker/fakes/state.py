@@ -67,7 +67,8 @@ class Entry:
 class SubvolumeRow:
     """A tree of files: path from its top (no leading slash, `""` is the top itself) to entry.
 
-    made_of: what a snapshot had in it when it was taken.
+    made_of: what a snapshot had in it when it was taken. is_deleted: it has no name any more, and is there for those
+    who still have it, or a part of it, mounted.
     """
 
     id: int
@@ -77,6 +78,7 @@ class SubvolumeRow:
     parent_uuid: str | None = None
     read_only: bool = False
     made_of: Mapping[str, Entry] = attrs.field(factory=dict, repr=False, eq=False)
+    is_deleted: bool = False
 
 
 @attrs.frozen

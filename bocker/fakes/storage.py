@@ -18,7 +18,6 @@ from bocker.fakes.state import (
     SUBVOLUME,
     SYMLINK,
     Entry,
-    MountRow,
     Place,
     State,
     SubvolumeRow,
@@ -148,25 +147,19 @@ def drop_subvolume(state: State, place: Place, row: SubvolumeRow) -> State:
 
 
 def _vanish(state: State, row: SubvolumeRow) -> State:
-    """Mounts of a deleted subvolume vanish (kernel-facts, btrfs); a process that has it as its root
-    goes on with an empty one."""
-    used = [mount for mounts in state.mounts.values() for mount in mounts if mount.place.subvolume == row.id]
+    """What lies on a deleted subvolume is mounted no more. What is mounted of it elsewhere stays, as do the roots of
+    processes: of the whole an empty directory in which nothing can be made, of a part that part (kernel-facts, btrfs).
+    """
+    state = files.without_mounts_on(state, Place(row.id, ""))
+    used = [mount.place for mounts in state.mounts.values() for mount in mounts if mount.place.subvolume == row.id]
     if not used:
         return state
-    ghost = attrs.evolve(row, files={"": row.files[""]})
-    mounts = {
-        namespace: tuple(mount for mount in rows if mount.place.subvolume != row.id)
-        if namespace == HOST
-        else _left_of(rows, row.id)
-        for namespace, rows in state.mounts.items()
+    parts = [place for place in used if place.path]
+    kept = {
+        path: row.files[path] for path in row.files if any(files.is_in(part, Place(row.id, path)) for part in parts)
     }
-    return attrs.evolve(state, mounts=mounts, subvolumes=with_row(state.subvolumes, row.id, ghost))
-
-
-def _left_of(mounts: tuple[MountRow, ...], subvolume: int) -> tuple[MountRow, ...]:
-    """Return what a container still has mounted when its root's subvolume is deleted: what lay on it went with it."""
-    root = next(mount for mount in mounts if mount.target == "/")
-    return (root,) if root.place.subvolume == subvolume else mounts
+    ghost = attrs.evolve(row, files={"": row.files[""], **kept}, is_deleted=True)
+    return attrs.evolve(state, subvolumes=with_row(state.subvolumes, row.id, ghost))
 
 
 def _walk(state: State, top: files.Spot, path: str) -> tuple[files.Spot, SubvolumeRow]:
