@@ -148,12 +148,21 @@ def _attempt(job: _Job, container: ContainerId) -> int | None:
     try:
         lock = job.kernel.records.lock(str(container), wait=False)
     except Busy:
-        raise _Lingers from None
+        _pass_over(job, container)
+        return None
     with lock:
         if store.has_subvolume(job.kernel, str(container)):
-            raise _Lingers  # without a record: not ours, so no record of ours may ever claim it
+            _pass_over(job, container)
+            return None
         started = _started(job, container)
         return None if started is None else supervise(job.kernel, *started, job.console)
+
+
+def _pass_over(job: _Job, container: ContainerId) -> None:
+    """Raise _Lingers for an id that no container has: what is there goes, or is not ours, and then no record of ours
+    may ever claim it. One that has a container is not waited for."""
+    if resolve.find_container_id(job.kernel, str(container)) is None:
+        raise _Lingers
 
 
 def _started(job: _Job, container: ContainerId) -> tuple[ContainerRecord, Process] | None:

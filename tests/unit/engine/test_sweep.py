@@ -167,7 +167,7 @@ COMMANDS = [
     Command("run", with_container, lambda bench: bench.run("probe", "echo", "hi"), 37),
     Command("run --rm", with_container, lambda bench: bench.run("probe", "echo", "hi", remove_on_exit=True), 39),
     Command("run --name", with_container, lambda bench: bench.run("probe", "echo", "hi", name="db"), 40),
-    Command("run with leftovers", with_leftovers, lambda bench: bench.run("probe", "echo", "hi"), 67),
+    Command("run with leftovers", with_leftovers, lambda bench: bench.run("probe", "echo", "hi"), 68),
     Command("run as its image says", with_configuration, lambda bench: bench.run(labels=("own=1",)), 37),
     Command("exec", with_container, while_it_runs(lambda bench: bench.execute("live", "probe", "echo", "hi")), 9),
     Command("commit", with_container, lambda bench: bench.commit("web", "app"), 33),
