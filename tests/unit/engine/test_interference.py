@@ -10,6 +10,7 @@ import pytest
 from bocker.cli.output import error_line
 from bocker.core.errors import BockerError, Damaged, HostNotReady, NoSuchContainer
 from bocker.core.ids import ImageId
+from bocker.core.model import ImageContent
 from bocker.engine import stop, store
 from bocker.engine.tags import remove_idle, tag
 from bocker.fakes import interference
@@ -115,6 +116,7 @@ def test_cleanup_says_of_a_container_that_runs_that_its_record_is_damaged(conten
     while_it_runs(bench, garble)
     (line,) = told
     assert line.startswith("The record of ps_42003 is damaged: ")
+    assert "None" not in line
     assert line.endswith("; it still runs, and its record is written again when it ends")
     assert bench.cleanup() == ()
     assert bench.ps() == {WEB: "exited", "ps_42003": "exited"}
@@ -223,8 +225,14 @@ def test_a_read_only_store_lists_and_stops_what_an_engine_left() -> None:
     """`ps` and `stop` failed, as they could not write down what they found."""
     bench = with_container()
     crash(bench, lambda one: one.run("probe", "echo", "up", ",", "sleep", "9", name="live"), "processes.next_event")
-    interference.make_read_only(bench.world, "/var/bocker")
-    assert bench.ps() == {WEB: "exited", "ps_42003": "dead"}
+    seen: list[dict[str, str]] = []
+
+    def look(data: bytes) -> None:
+        interference.make_read_only(bench.world, "/var/bocker")
+        seen.append(bench.ps())
+
+    bench.in_another_terminal().run("probe", "echo", "up", ",", "sleep", "9", screen=Screen(look))
+    assert seen == [{WEB: "exited", "ps_42003": "dead", "ps_42004": "running"}]
     assert [one.error for one in stop.stop(bench.kernel, bench.settings, ("live",))] == [None]
     assert "the file system is read-only" in refused(bench.cleanup)
 
@@ -339,7 +347,7 @@ def test_a_damaged_record_of_an_images_content_is_mended() -> None:
     with pytest.raises(Damaged):
         store.contents_in_use(bench.kernel)
     assert bench.cleanup() == (f"Repaired: the record of content {uuid}",)
-    assert [content.uuid for content in store.contents_in_use(bench.kernel)] == [uuid]
+    assert store.contents_in_use(bench.kernel) == (ImageContent(uuid, "", 0),)
     assert bench.run("probe", "echo", "hi").out == b"hi\n"
 
 

@@ -3,6 +3,9 @@ from __future__ import annotations
 import pytest
 
 from bocker.core.errors import Damaged
+from bocker.core.model import ImageTags
+from bocker.engine import store
+from bocker.engine.repair import DYING_S
 from tests.unit.engine.bench import Bench, Screen, ready
 from tests.unit.engine.test_sweep import crash
 
@@ -171,3 +174,100 @@ def test_a_container_without_its_files_goes() -> None:
     bench.kernel.storage.delete("ps_42002")
     assert bench.cleanup() == ("Removed: ps_42002",)
     assert bench.ps() == {}
+
+
+def test_the_link_of_a_container_that_has_ended_goes_and_one_that_somebody_works_with_stays() -> None:
+    bench = ready()
+    bench.run("true", name="web")
+    bench.world.settle()
+    for name in ("ps_42002", "ps_42012"):
+        bench.kernel.network.create_veth(f"veth0_{name}", f"other{name}", "02:42:ac:11:00:0c", "bridge0")
+    with bench.in_another_terminal().kernel.records.lock("ps_42012"):
+        assert bench.cleanup() == ("Removed: veth0_ps_42002",)
+    assert bench.cleanup() == ("Removed: veth0_ps_42012",)
+
+
+def test_cleanup_waits_for_no_container_that_runs_or_that_somebody_is_just_making() -> None:
+    bench = ready()
+    other = bench.in_another_terminal()
+    times_ns: list[int] = []
+
+    def clean(data: bytes) -> None:
+        begun_ns = other.kernel.ambient.now_ns()
+        assert other.cleanup() == ()
+        times_ns.append(other.kernel.ambient.now_ns() - begun_ns)
+
+    with bench.program().records.lock("ps_42077"):
+        bench.kernel.cgroups.create("ps_42077")
+        bench.run("probe", "echo", "up", ",", "sleep", "5", screen=Screen(clean))
+    assert [taken_ns < DYING_S * 1e9 for taken_ns in times_ns] == [True]
+
+
+def test_a_snapshot_that_an_archive_is_being_written_from_stays() -> None:
+    bench = ready()
+    bench.run("true")
+    for name in (".ps_42002.frozen", ".ps_42002.other.frozen"):
+        bench.kernel.storage.create(name)
+    with bench.in_another_terminal().kernel.records.lock("ps_42002.frozen"):
+        assert bench.cleanup() == ()
+    assert bench.cleanup() == ("Removed: .ps_42002.frozen",)
+    assert ".ps_42002.other.frozen" in bench.kernel.storage.names()
+
+
+def test_layers_that_nothing_is_made_of_go() -> None:
+    bench = ready()
+    bench.kernel.storage.create("layer_0")
+    assert bench.cleanup() == ("Removed: layer_0",)
+    assert bench.cleanup() == ()
+
+
+def test_a_tag_that_two_images_have_is_left_to_the_newer_one_and_that_is_said() -> None:
+    bench = ready()
+    bench.add_image(tag="base")
+    bench.kernel.records.write("images/img_42002", store.encode(ImageTags("img_42002", ("base:latest", "own:1"))))
+    assert bench.cleanup() == ("Repaired: base:latest is img_42003",)
+    assert bench.images() == {"img_42002": ("own:1",), "img_42003": ("base:latest",)}
+    assert bench.cleanup() == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "data", "line"),
+    [
+        (("true",), b"", "Removed: ps_42002"),
+        (("true",), b"{", "Repaired: the record of ps_42002"),
+        (("probe", "write", "/mine", "x"), b"", "Repaired: the record of ps_42002"),
+    ],
+)
+def test_an_empty_record_is_a_claim_unless_somebody_wrote_files_and_a_damaged_one_is_a_containers(
+    words: tuple[str, ...], data: bytes, line: str
+) -> None:
+    bench = ready()
+    bench.run(*words)
+    bench.kernel.records.write("containers/ps_42002", data)
+    assert bench.cleanup() == (line,)
+    assert bench.cleanup() == ()
+
+
+def test_an_empty_record_without_files_is_removed_and_not_written_anew_before() -> None:
+    bench = ready()
+    before = bench.traces()
+    bench.kernel.records.claim("containers/ps_42010", b"")
+    assert bench.cleanup() == ("Removed: ps_42010",)
+    assert bench.traces() == before
+
+
+def test_a_container_that_runs_gets_its_name_back_and_keeps_it_without_a_record() -> None:
+    bench = ready()
+    other = bench.in_another_terminal()
+    lines: list[tuple[str, ...]] = []
+
+    def lose(data: bytes) -> None:
+        other.kernel.records.remove("names/web")
+        lines.append(other.cleanup())
+        other.kernel.records.remove("containers/ps_42002")
+        lines.append(other.cleanup())
+
+    bench.run("probe", "echo", "up", ",", "sleep", "5", name="web", screen=Screen(lose))
+    assert lines == [("Repaired: the name web",), ()]
+    assert bench.kernel.records.list("names") == ("web",)
+    assert bench.ps() == {"ps_42002": "exited"}
