@@ -39,7 +39,7 @@ _REASONS = {
 class Relay:
     """Follows one process. `keep(stream, data)` gets the output before the console does."""
 
-    __slots__ = ("closed", "console", "keep", "kernel", "process", "stops")
+    __slots__ = ("console", "keep", "kernel", "process", "stops")
 
     def __init__(
         self, kernel: Kernel, process: Process, console: Console, keep: Callable[[int, bytes], None] | None = None
@@ -49,7 +49,6 @@ class Relay:
         self.console = console
         self.keep = keep
         self.stops = 0
-        self.closed: set[int] = set()
 
     def follow(self) -> Exited:
         """Return how the process ended."""
@@ -63,12 +62,9 @@ class Relay:
                 return event
 
     def _pass_on(self, stream: int, data: bytes) -> None:
-        if stream in self.closed:
-            return
         if self.keep is not None:
             self.keep(stream, data)
         if not self.console.write(stream, data):
-            self.closed.add(stream)
             self.kernel.processes.close_output(self.process, stream)
 
     def _forward(self, number: int) -> None:
