@@ -30,6 +30,7 @@ from bocker.kernel.errors import (
 from bocker.kernel.http import ANSWER_BYTES, Answer, Answered, Failed, Progress, Request
 from tests.contracts.lab import DENIED, FULL, MISSING, READ_ONLY
 from tests.contracts.refusals import refused
+from tests.patience import patience
 
 if TYPE_CHECKING:
     from bocker.kernel import Kernel
@@ -113,7 +114,7 @@ PART_BYTES = 100_000
 DIGEST = hashlib.sha256(BODY).hexdigest()
 ERROR_PAGE = b"<html><body>Bad gateway</body></html>"
 TRICKLE = Page(body=BODY, pause_s=0.02, piece_bytes=64)  # takes more than a minute
-PATIENCE_S = 20.0
+PATIENCE_S = patience(20.0)
 
 
 def end_of(kernel: Kernel, transfer: int) -> Answered | Failed:

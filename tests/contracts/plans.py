@@ -23,6 +23,7 @@ from tests.contracts.specs import (
     wait_for_output,
     wait_until,
 )
+from tests.patience import patience
 
 if TYPE_CHECKING:
     from bocker.core.settings import Settings
@@ -301,7 +302,7 @@ class PlansContract(WithContainers):
     def test_mount_points_that_had_to_be_made_are_told(
         self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
     ) -> None:
-        """What the image has none for, with the directories above, modes 0755 and 0644; nothing for those that it has."""
+        """What the image has none for, with those above, modes 0755 and 0644; nothing for those that it has."""
         mounts = (*MOUNTS, Mount("tmpfs", "/none/below"))
         files = (File("/etc/hosts", b""), File("/etc/none", b""), File("/dev/own", b""))
         spec = containers.spec(*SLEEPER, mounts=mounts, files=files)
@@ -491,11 +492,12 @@ class PlansContract(WithContainers):
         self, kernel: Kernel, containers: Containers, path: str
     ) -> None:
         """They lie on directories that are gone when the subvolume is deleted under it; new ones can't be made."""
-        spec = containers.spec("echo", "ready", ",", "sleep", "0.6", ",", "write", path, "x", ",", "exit", "0")
+        words = ("echo", "ready", ",", "sleep", f"{patience(0.6)}", ",", "write", path, "x", ",", "exit", "0")
+        spec = containers.spec(*words)
         process = containers.create(spec)
         kernel.processes.release(process)
         wait_for_output(kernel, process, b"ready")
-        kernel.ambient.sleep(0.2)  # by then it sleeps, and needs no program any more
+        kernel.ambient.sleep(patience(0.2))  # by then it sleeps, and needs no program any more
         kernel.storage.delete(spec.name)
         assert finish(kernel, process)[2] == Exited(1, None)
 
@@ -503,7 +505,8 @@ class PlansContract(WithContainers):
         self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
     ) -> None:
         """The host deletes a file and a directory that a container has mounts on: there it can make new ones."""
-        words = ("echo", "ready", ",", "sleep", "0.6", ",", "write", "/etc/hosts", "x", ",", "write", "/empty", "y")
+        first, second = ("write", "/etc/hosts", "x"), ("write", "/empty", "y")
+        words = ("echo", "ready", ",", "sleep", f"{patience(0.6)}", ",", *first, ",", *second)
         spec = containers.spec(*words, masked_paths=("/etc/hosts",), readonly_paths=("/empty",))
         root = f"{settings.store}/{spec.name}"
         lab.make_directory(f"{root}/empty")

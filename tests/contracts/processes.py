@@ -27,6 +27,7 @@ from tests.contracts.specs import (
     wait_until,
 )
 from tests.contracts.users import UsersContract
+from tests.patience import patience
 
 if TYPE_CHECKING:
     from bocker.kernel import Kernel
@@ -321,6 +322,8 @@ class ProcessesContract(PlansContract, ProgramsContract, UsersContract):
     def test_nobody_can_enter_a_container_that_lost_its_root(self, kernel: Kernel, containers: Containers) -> None:
         """With the subvolume its mounts are gone, and the null device that a member without input begins with."""
         process = containers.start(*SLEEPER)
+        wait_for_output(kernel, process, b"ready")
+        kernel.ambient.sleep(patience(0.2))  # by then it sleeps, and needs no program any more
         kernel.storage.delete("ps_42002")
         with pytest.raises(StepFailed) as caught:
             containers.execute(process, "exit", "0")

@@ -17,6 +17,7 @@ from bocker.core.spec import ContainerSpec, Device, ExecSpec, Mount, NetworkSpec
 from bocker.core.spec import Process as Program
 from bocker.kernel.errors import KernelError, Missing
 from bocker.kernel.processes import STDOUT, Exited, Idle, Interrupted, Output, Process
+from tests.patience import patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from bocker.kernel import Kernel
 
 BRIDGE_MAC = "02:42:0a:00:00:01"
-PATIENCE_S = 10.0
+PATIENCE_S = patience(10.0)
 LONG = "60"  # seconds: longer than any test
 SLEEPER = ("echo", "ready", ",", "sleep", LONG)
 ENVIRONMENT = ("PATH=/bin", "HOME=/root", "EMPTY=", "QUOTED=a  'b' \"$c\"")

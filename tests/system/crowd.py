@@ -22,7 +22,7 @@ from pathlib import Path
 
 import attrs
 
-from tests.system.patience import patience
+from tests.patience import patience
 from tests.system.program import Bocker
 
 CONTAINERS = ("ada", "bert", "cleo", "dora", "emil")

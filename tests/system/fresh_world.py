@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bocker.kernel.errors import Busy
 from bocker.linux import LinuxKernel
-from tests.system.patience import patience
+from tests.patience import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import patience
 from tests.system import sandbox
-from tests.system.patience import patience
 
 APPLETS = (
     "sh true false echo cat ls sleep mount umount mkdir rm id ps env ip mknod dd chroot dmesg find head od touch chmod "

@@ -26,11 +26,11 @@ from bocker.kernel import PORTS
 from bocker.kernel.errors import KernelError
 from bocker.linux import LinuxKernel, syscalls
 from bocker.linux.storage import LinuxStorage
+from tests.patience import patience
 from tests.player import ANY_WORLD, BRIDGE_MAC, GATEWAY, MACS, Call, Player, make_blobs_directory
 from tests.system import sandbox
 from tests.system.dump import Reader, Unsettled
 from tests.system.fresh_world import remove_groups
-from tests.system.patience import patience
 
 START = "from tests.system import replay; replay.main()"
 TEMPLATE = ".template"

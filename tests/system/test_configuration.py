@@ -11,7 +11,7 @@ import time
 import pytest
 
 from bocker.engine import resolve, store
-from tests.system.patience import patience
+from tests.patience import patience
 from tests.system.program import make_busybox_root
 from tests.system.test_isolation import DOCKERS_CAPABILITIES, status_field
 from tests.system.waiting import wait_until

@@ -25,10 +25,10 @@ from bocker.linux import device_program, rootfs
 from bocker.linux.cgroups import LinuxCgroups
 from bocker.linux.cgroups_v2 import weight_of
 from bocker.linux.mountinfo import mounts
+from tests.patience import patience
 from tests.system import groups as machine
 from tests.system import sandbox
 from tests.system.fresh_world import fresh_world
-from tests.system.patience import patience
 
 GROUP_FILES = {
     "cgroup.procs": "12\n7\n0\n",

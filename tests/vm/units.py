@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from tests.system.patience import patience
+from tests.patience import patience
 from tests.system.program import Bocker
 from tests.system.waiting import wait_until
 
