@@ -34,10 +34,17 @@ class FakeProcesses(View, Processes):
     def release(self, process: Process) -> tuple[str, ...]:
         return self._apply(
             "release",
-            str(process.identity.pid),
+            self._name_of(process),
             lambda state: children.release(state, process.handle),
             on_refusal=lambda state: children.discard(state, process.handle),
         )
+
+    def _name_of(self, process: Process) -> str:
+        """Return the name that a child's plan has, its number where it is gone."""
+        state = self._world.state
+        handle = state.handles.get(process.handle)
+        spec = None if handle is None else state.processes[handle.pid].spec
+        return str(process.identity.pid) if spec is None else spec.name
 
     def next_event(self, process: Process, timeout_s: float | None = None) -> Output | Interrupted | Exited | Idle:
         world, subject = self._world, str(process.identity.pid)

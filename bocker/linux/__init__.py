@@ -47,7 +47,7 @@ def _open(name: str, settings: Settings) -> Any:  # noqa: PLR0911 - one line a p
     if name in {"records", "state"}:
         from bocker.linux.records import LinuxRecords
 
-        return LinuxRecords(f"{settings.store}/.meta" if name == "records" else settings.state)
+        return LinuxRecords(f"{settings.store}/.meta" if name == "records" else settings.state, name)
     if name == "network":
         from bocker.linux.network import LinuxNetwork
 

@@ -39,7 +39,7 @@ class LinuxCgroups(Cgroups):
 
     def layout(self) -> Layout:
         """Return what this host offers; see the port."""
-        with translated("cgroups.layout", self._parent):
+        with translated("cgroups.layout", ""):
             return self._groups().layout()
 
     def create(self, name: str) -> None:
@@ -80,7 +80,7 @@ class LinuxCgroups(Cgroups):
 
     def names(self) -> tuple[str, ...]:
         """Return all groups; see the port."""
-        with translated("cgroups.names", self._parent):
+        with translated("cgroups.names", ""):
             return self._groups().names()
 
     def remove_parent(self) -> None:

@@ -58,7 +58,7 @@ class LinuxHost(Host):
 
     def mount_image(self, path: str, target: str) -> None:
         """Mount a file system from a file; see the port."""
-        with translated("host.mount_image", path):
+        with translated("host.mount_image", target):
             os.stat(path)
             if _mount_at(target) is not None:
                 raise OSError(errno.EBUSY, "mounted already")
@@ -81,7 +81,7 @@ class LinuxHost(Host):
 
     def protect(self, path: str, target: str) -> None:
         """Mount a file read-only, which it is from the first instant on; see the port."""
-        with translated("host.protect", path):
+        with translated("host.protect", target):
             mount = syscalls.open_tree(syscalls.AT_FDCWD, os.fsencode(path), syscalls.OPEN_TREE_CLONE)
             try:
                 syscalls.mount_setattr(mount, b"", syscalls.AT_EMPTY_PATH, syscalls.MOUNT_ATTR_RDONLY)
@@ -107,7 +107,7 @@ class LinuxHost(Host):
 
     def copy_tree(self, directory: str, target: str) -> None:
         """Copy a tree by cp(1) of coreutils, which knows holes, clones, links and attributes; see the port."""
-        with translated("host.copy_tree", directory):
+        with translated("host.copy_tree", target):
             os.close(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
             os.close(os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
             if _is_in(target, directory):

@@ -65,7 +65,7 @@ class LinuxProcesses(Processes):
     def enter(self, target: ProcessIdentity, spec: ExecSpec) -> Process:
         """See the port; setns(2) with a pidfd."""
         with translated("processes.enter", spec.name):
-            pidfd = self._pidfd("processes.enter", target)
+            pidfd = self._pidfd("processes.enter", spec.name, target)
             own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
             try:
                 k.setns(pidfd, k.CLONE_NEWPID)  # for children only: we stay where we are
@@ -112,7 +112,7 @@ class LinuxProcesses(Processes):
     def signal(self, target: ProcessIdentity, number: int) -> None:
         """See the port; pidfd_send_signal(2)."""
         with translated("processes.signal", str(target.pid)):
-            pidfd = self._pidfd("processes.signal", target)
+            pidfd = self._pidfd("processes.signal", str(target.pid), target)
             try:
                 signal.pidfd_send_signal(pidfd, number)
             finally:
@@ -129,15 +129,16 @@ class LinuxProcesses(Processes):
     def _start(
         self, spec: ContainerSpec | ExecSpec, flags: int, become: Become, netlink: int = -1, target: int = -1
     ) -> Process:
-        group, files = self._way_into(spec)
-        with translated("processes.start", spec.name):
+        operation = "processes.create" if target < 0 else "processes.enter"
+        group, files = self._way_into(operation, spec)
+        with translated(operation, spec.name):
             relay = Relay(spec.name, spec.standard_input)
         ends = relay.child_ends(netlink, target)
         try:
             pid, pidfd = _clone(flags, group)
         except OSError as error:
             relay.close()
-            raise StepFailed("processes.create", spec.name, error.errno or 0, STEP_CLONE) from None
+            raise StepFailed(operation, spec.name, error.errno or 0, STEP_CLONE) from None
         if pid == 0:
             become(ends, files if group is None else ())
         relay.adopt(pidfd)
@@ -145,13 +146,13 @@ class LinuxProcesses(Processes):
         self._relays[self._last_handle] = relay
         return Process(_identity(pid), self._last_handle)
 
-    def _way_into(self, spec: ContainerSpec | ExecSpec) -> tuple[int | None, tuple[str, ...]]:
+    def _way_into(self, operation: str, spec: ContainerSpec | ExecSpec) -> tuple[int | None, tuple[str, ...]]:
         """Return the group's descriptor (version 2) or the files by which the child joins it (version 1)."""
         groups = LinuxCgroups(self._cgroup_parent)
         try:
             return groups.group_descriptor(spec.group), groups.task_files(spec.group)
         except KernelError as error:
-            raise StepFailed("processes.create", spec.name, error.errno, STEP_GROUP) from None
+            raise StepFailed(operation, spec.name, error.errno, STEP_GROUP) from None
 
     def _relay(self, operation: str, process: Process) -> Relay:
         found = self._relays.get(process.handle)
@@ -162,13 +163,13 @@ class LinuxProcesses(Processes):
     def _close(self, process: Process) -> None:
         self._relays.pop(process.handle).close()
 
-    def _pidfd(self, operation: str, target: ProcessIdentity) -> int:
+    def _pidfd(self, operation: str, subject: str, target: ProcessIdentity) -> int:
         """Open the process first and look whom we have then: its number can't be given away any more."""
         pidfd = os.pidfd_open(target.pid)
         if self.alive(target):
             return pidfd
         os.close(pidfd)
-        raise Missing(operation, str(target.pid), errno.ESRCH)
+        raise Missing(operation, subject, errno.ESRCH)
 
 
 def _clone(flags: int, group: int | None) -> tuple[int, int]:

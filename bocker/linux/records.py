@@ -38,10 +38,11 @@ class LinuxRecords(Records):
     killed in between leaves there is overwritten by the next one, or goes with the record.
     """
 
-    __slots__ = ("_appending", "_root", "_was_there")
+    __slots__ = ("_appending", "_port", "_root", "_was_there")
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, port: str = "records") -> None:
         self._root = root
+        self._port = port  # as which of the two it tells what failed
         self._was_there = False  # then it is not made again: what it was in has been unmounted
         self._appending: tuple[str, int] | None = None  # the path that was last appended to, open
 
@@ -50,7 +51,7 @@ class LinuxRecords(Records):
 
     def claim(self, key: str, data: bytes) -> None:
         """Create a record; see the port."""
-        with translated("records.claim", key):
+        with translated(f"{self._port}.claim", key):
             folder, name = self._place(key)
             fd = self._in(folder, lambda: written(folder, data))
             try:
@@ -60,7 +61,7 @@ class LinuxRecords(Records):
 
     def write(self, key: str, data: bytes, durable: bool = False) -> None:
         """Create or replace a record; see the port."""
-        with translated("records.write", key):
+        with translated(f"{self._port}.write", key):
             folder, name = self._place(key)
             while not self._replace(folder, name, data, durable):
                 pass
@@ -69,13 +70,13 @@ class LinuxRecords(Records):
 
     def append(self, key: str, data: bytes) -> None:
         """Add to a record in one write(2), which O_APPEND keeps whole; see the port."""
-        with translated("records.append", key):
+        with translated(f"{self._port}.append", key):
             folder, name = self._place(key)
             write_all(self._open_to_append(folder, f"{folder}/{name}"), data)
 
     def read(self, key: str, offset: int = 0) -> bytes:
         """Return a record; see the port."""
-        with translated("records.read", key):
+        with translated(f"{self._port}.read", key):
             folder, name = self._place(key)
             fd = os.open(f"{folder}/{name}", READ)
             self._was_there = True
@@ -86,14 +87,14 @@ class LinuxRecords(Records):
 
     def remove(self, key: str) -> None:
         """Remove a record; see the port."""
-        with translated("records.remove", key):
+        with translated(f"{self._port}.remove", key):
             folder, name = self._place(key)
             discard(f"{folder}/.{name}.new")
             os.unlink(f"{folder}/{name}")
 
     def list(self, folder: str) -> tuple[str, ...]:
         """Return the names in a folder; see the port."""
-        with translated("records.list", folder):
+        with translated(f"{self._port}.list", folder):
             _check(folder)
             try:
                 found = os.listdir(f"{self._root}/{folder}")
@@ -106,7 +107,7 @@ class LinuxRecords(Records):
 
     def lock(self, name: str, wait: bool = True, shared: bool = False) -> _Lock:
         """Take a lock; see the port."""
-        with translated("records.lock", name):
+        with translated(f"{self._port}.lock", name):
             _check(name)
             folder = f"{self._root}/{_LOCKS}"
             kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)

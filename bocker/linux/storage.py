@@ -56,7 +56,7 @@ class LinuxStorage(Storage):
 
     def snapshot(self, source: str, target: str, read_only: bool = False) -> None:
         """Make a snapshot; see the port."""
-        with translated("storage.snapshot", f"{source} {target}"), _Opened(self._store) as store:
+        with translated("storage.snapshot", target), _Opened(self._store) as store:
             component(source)
             name = component(target)
             flags = _SUBVOL_RDONLY if read_only else 0
@@ -79,7 +79,7 @@ class LinuxStorage(Storage):
         self._rename("storage.exchange", first, second, syscalls.RENAME_EXCHANGE)
 
     def _rename(self, operation: str, source: str, target: str, flags: int) -> None:
-        with translated(operation, f"{source} {target}"), _Opened(self._store) as store:
+        with translated(operation, target), _Opened(self._store) as store:
             _require_btrfs(store)
             syscalls.renameat2(store, component(source), store, component(target), flags)
 
@@ -92,7 +92,7 @@ class LinuxStorage(Storage):
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the subvolumes; see the port."""
-        with translated("storage.names", self._store), _Opened(self._store) as store:
+        with translated("storage.names", ""), _Opened(self._store) as store:
             _require_btrfs(store)
             return tuple(sorted(name for name in os.listdir(store) if _is_subvolume(name, store)))
 
@@ -121,7 +121,7 @@ class LinuxStorage(Storage):
 
     def sync(self) -> None:
         """Write everything to disk; see the port."""
-        with translated("storage.sync", self._store), _Opened(self._store) as store:
+        with translated("storage.sync", ""), _Opened(self._store) as store:
             fcntl.ioctl(store, _SYNC)
 
 

@@ -25,6 +25,7 @@ from tests.contracts.network import NetworkContract
 from tests.contracts.processes import ProcessesContract
 from tests.contracts.records import RecordsContract
 from tests.contracts.storage import StorageContract
+from tests.contracts.subjects import SubjectsContract
 from tests.system import world
 from tests.system.fresh_world import fresh_world
 from tests.system.http_server import HttpServer
@@ -130,3 +131,6 @@ class TestRecords(RecordsContract): ...
 
 
 class TestStorage(StorageContract): ...
+
+
+class TestSubjects(SubjectsContract): ...

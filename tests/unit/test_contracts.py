@@ -15,6 +15,7 @@ from tests.contracts.network import NetworkContract
 from tests.contracts.processes import ProcessesContract
 from tests.contracts.records import RecordsContract
 from tests.contracts.storage import StorageContract
+from tests.contracts.subjects import SubjectsContract
 
 
 class TestAccounts(AccountsContract):
@@ -66,4 +67,8 @@ class TestRecords(RecordsContract):
 
 
 class TestStorage(StorageContract):
+    pass
+
+
+class TestSubjects(SubjectsContract):
     pass
