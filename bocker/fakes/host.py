@@ -115,6 +115,9 @@ def _mount_image(state: State, path: str, target: str) -> State:
     if files.mount_at(state, target) is not None:
         raise Refused(errno.EBUSY, target)
     programs.check_clone(state)
+    there = files.entry_at(state, files.locate(state, target).place)
+    if there is not None and there.kind != DIRECTORY:
+        raise Refused(errno.EINVAL, target)
     state = files.make_directory(state, target, 0o700)
     top = Place(state.filesystems[image.filesystem].top, "")
     return files.add_mount(state, MountRow(target, top, "btrfs", "/dev/loop0", ("rw", *RESTRICTED)))

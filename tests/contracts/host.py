@@ -148,6 +148,15 @@ class HostContract:
             kernel.host.mount_image(image, target)
         assert lab.exists(target)
 
+    def test_mounting_at_a_file_is_invalid(self, kernel: Kernel, lab: Lab) -> None:
+        """EINVAL, and the file stays as it is."""
+        image, target = f"{lab.directory}/image", f"{lab.directory}/target"
+        kernel.host.make_filesystem(image, IMAGE_BYTES)
+        lab.write_file(target, b"mine")
+        with refused(Invalid, errno.EINVAL):
+            kernel.host.mount_image(image, target)
+        assert lab.read_file(target) == b"mine"
+
     def test_mounting_twice_is_busy(self, kernel: Kernel, lab: Lab) -> None:
         """EBUSY; it stays mounted once."""
         image, target = f"{lab.directory}/image", f"{lab.directory}/target"
