@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
-from bocker.core.errors import NoSuchImage, PoolFull
+from bocker.core.errors import BockerError, NoSuchImage, PoolFull
 from bocker.core.ids import FIRST, ImageId
 from bocker.core.model import ImageContent
 from bocker.engine import building, claims, resolve, store
+from bocker.fakes.faults import Gate
 from tests.unit.engine.bench import Bench, ready
+from tests.unit.engine.test_setup import RefuseOperation
 
 RECIPE = building.Recipe(ImageContent("", "/rootfs", 0), lambda aside: None)
 
@@ -80,6 +84,35 @@ def test_a_snapshot_that_a_killed_engine_left_is_made_anew(source: str) -> None:
     bench.write(left, "etc-of-old", "old")
     assert bench.kernel.storage.describe(building.freeze(bench.kernel, source)).read_only
     assert bench.tree(left) == bench.tree(source)
+
+
+def test_what_a_killed_engine_left_of_an_image_is_no_part_of_the_next() -> None:
+    bench = Bench()
+    bench.kernel.storage.create(".img_42002.new")
+    bench.write(".img_42002.new", "etc-of-old", "old")
+    assert bench.add_image() == "img_42002"
+    assert bench.tree("img_42002").keys() == {
+        path for path, entry in bench.world.tree("/rootfs").items() if entry.content
+    }
+
+
+@pytest.mark.parametrize("operation", ["storage.publish", "storage.exchange"])
+def test_what_was_known_of_an_image_that_could_not_be_published_is_forgotten(operation: str) -> None:
+    bench = ready()
+    bench.run("true", name="web")
+    before = bench.traces()
+    bench.kernel.gate = RefuseOperation(operation, errno.ENOSPC)
+    with pytest.raises(BockerError, match="no space is left"):
+        bench.commit("web", "base" if "exchange" in operation else "new")
+    bench.kernel.gate = Gate()
+    assert bench.traces() == before
+
+
+def test_an_image_that_never_came_to_be_goes_by_its_id() -> None:
+    bench = ready()
+    bench.kernel.records.claim("images/img_42003", b"")
+    assert bench.rm("img_42003") == ["Removed: img_42003"]
+    assert bench.kernel.records.list("images") == ("img_42002",)
 
 
 def test_ids_that_may_be_free_are_offered_once_each_from_the_one_after_the_last() -> None:

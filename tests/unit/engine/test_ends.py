@@ -18,6 +18,7 @@ from bocker.core.errors import (
     OperationFailed,
 )
 from bocker.core.ids import ContainerId, ImageId
+from bocker.core.model import LayerRecord
 from bocker.core.settings import Settings
 from bocker.core.spec import STEP_USER
 from bocker.engine import burial, layers, plan, program, readiness, removal, resolve, setup, store
@@ -47,7 +48,7 @@ class RefuseTimes(RefuseOperation):
         return act() if self.times < 0 else super().around(call, act, refuse)
 
 
-@pytest.mark.parametrize(("times", "is_left"), [(3, False), (10_000, True)])
+@pytest.mark.parametrize(("times", "is_left"), [(3, False), (burial.GROUP_ROUNDS, False), (10_000, True)])
 def test_a_group_that_empties_a_moment_later_is_waited_for_and_one_that_does_not_is_left(
     times: int, is_left: bool
 ) -> None:
@@ -124,8 +125,21 @@ def test_layers_are_used_by_many_at_once_and_collected_by_nobody_meanwhile() -> 
 def test_a_layer_is_made_once_and_never_written_again() -> None:
     bench = ready()
     assert layers.keep(bench.kernel, "img_42002", "0", "sha256:0", None)
-    assert not layers.keep(bench.kernel, "img_42002", "0", "sha256:0", None)
+    known = layers.load(bench.kernel, "0")
+    assert not layers.keep(bench.kernel, "img_42002", "0", "sha256:1", "0")
+    assert layers.load(bench.kernel, "0") == known
     assert bench.kernel.storage.describe("layer_0").read_only
+
+
+def test_a_layer_whose_maker_was_killed_is_written_down_by_who_makes_it_again() -> None:
+    bench = ready()
+    assert layers.keep(bench.kernel, "img_42002", "0", "sha256:0", None)
+    bench.run("probe", "write", "/mine", "x" * 50)
+    assert layers.keep(bench.kernel, "ps_42002", "1", "sha256:1", "0")
+    known = layers.load(bench.kernel, "1")
+    bench.kernel.records.remove("layers/1")
+    assert not layers.keep(bench.kernel, "ps_42002", "1", "sha256:1", "0")
+    assert layers.load(bench.kernel, "1") == known == LayerRecord("1", "sha256:1", 50)
 
 
 def test_a_stream_that_nobody_reads_is_not_written_to_again_and_the_other_one_is() -> None:
@@ -143,7 +157,7 @@ def test_a_stream_that_nobody_reads_is_not_written_to_again_and_the_other_one_is
 
 
 def test_volumes_and_directories_begin_at_the_root() -> None:
-    assert program.directories_of(("/data/", "srv", "/", "", "data")) == ("/data", "/srv")
+    assert program.directories_of(("/data/", "srv", "/", "", "data", "/X11")) == ("/data", "/srv", "/X11")
     assert [program.from_root(path) for path in ("", "/", "srv", "/srv")] == ["", "/", "/srv", "/srv"]
 
 
@@ -255,9 +269,18 @@ def test_a_file_for_the_store_that_was_there_is_not_deleted_with_it() -> None:
 def test_a_file_for_the_store_that_was_refused_is_not_ours(number: int) -> None:
     bench = bare()
     bench.kernel.gate = RefuseOperation("host.make_filesystem", number)
-    with pytest.raises(BockerError):
+    with pytest.raises(BockerError, match=f"host.make_filesystem .*{errno.errorcode[number]}"):
         bench.setup(size_bytes=SMALL)
     assert setup.load_record(bench.kernel, bench.settings).backing_file is None
+
+
+def test_a_file_where_the_store_should_be_is_a_persons_and_undo_leaves_it() -> None:
+    bench = bare()
+    bench.world.write_file("/var/bocker", b"mine")
+    with pytest.raises(BockerError):
+        bench.setup(size_bytes=SMALL)
+    undo(bench, delete_data=True)
+    assert bench.world.read_file("/var/bocker") == b"mine"
 
 
 def test_check_says_that_the_store_is_newer() -> None:
@@ -372,6 +395,17 @@ def test_each_word_of_rm_has_its_own_answer() -> None:
     ]
 
 
+def test_what_could_not_be_removed_is_answered_with_the_word_for_it() -> None:
+    bench = ready()
+    bench.run("true", name="web")
+    bench.kernel.gate = RefuseOperation("storage.delete", errno.EIO)
+    answers = removal.remove(bench.kernel, bench.settings, ("web", "base"))
+    assert [(one.reference, one.removed, one.error is not None) for one in answers] == [
+        ("web", None, True),
+        ("base", None, True),
+    ]
+
+
 def test_a_leftover_that_can_not_be_removed_is_said_and_keeps_no_other() -> None:
     bench = ready()
     bench.kernel.namespaces.create("netns_ps_42011")
@@ -389,6 +423,14 @@ def test_whoever_is_not_root_is_told_so_before_anything_else_of_the_host() -> No
     bench.world.kernel_version = (4, 19)
     with pytest.raises(NotPrivileged):
         readiness.host_facts(bench.kernel)
+
+
+def test_a_kernel_that_is_too_old_runs_nothing() -> None:
+    bench = ready()
+    bench.world.kernel_version = (4, 19)
+    with pytest.raises(HostNotReady, match=r"this is Linux 4\.19"):
+        bench.run("true")
+    assert bench.ps() == {}
 
 
 def test_an_interpreter_that_is_mounted_is_not_mounted_again() -> None:

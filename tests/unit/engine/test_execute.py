@@ -1,12 +1,24 @@
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 
 import pytest
 
-from bocker.core.errors import BockerError, NoSuchContainer, NotRunning, ProgramNotStarted, UsageError
+from bocker.core.errors import (
+    BockerError,
+    GroupGone,
+    NoSuchContainer,
+    NotRunning,
+    OperationFailed,
+    ProgramNotStarted,
+    UsageError,
+)
 from bocker.core.limits import Limits
+from bocker.core.spec import STEP_CLONE, STEP_GROUP
 from bocker.fakes import Crashed
+from bocker.fakes.errors import Refused
+from bocker.fakes.faults import Call, Gate
 from tests.unit.engine.bench import Bench, Screen, Seen, ready
 
 SIGINT, SIGUSR1 = 2, 10
@@ -179,3 +191,37 @@ def test_a_program_that_writes_to_nobody_is_ended_by_its_broken_pipe() -> None:
 
     bench.run("probe", "echo", "up", ",", "sleep", "9", name="web", screen=Screen(execute))
     assert codes == [128 + 13]
+
+
+class Refusing(Gate):
+    """Refuses operations, each in its way: also at a step of the child."""
+
+    def __init__(self, refusals: dict[str, Refused], meanwhile: Callable[[], object] = lambda: None) -> None:
+        self.refusals = refusals
+        self.meanwhile = meanwhile
+
+    def around(self, call: Call, act: Callable[[], object], refuse: Callable[[], None]) -> object:  # type: ignore[override]
+        if call.operation in self.refusals:
+            self.meanwhile()
+            raise self.refusals[call.operation]
+        return act()
+
+
+@pytest.mark.parametrize("operation", ["processes.enter", "processes.release"])
+@pytest.mark.parametrize(
+    ("number", "step", "kind"),
+    [
+        (errno.ENOENT, STEP_GROUP, GroupGone),
+        (errno.EPERM, STEP_GROUP, OperationFailed),
+        (errno.ENOENT, STEP_CLONE, OperationFailed),
+    ],
+)
+def test_a_group_that_is_gone_is_told_from_what_else_keeps_a_program_out(
+    operation: str, number: int, step: str, kind: type[BockerError]
+) -> None:
+    def act(other: Bench) -> object:
+        other.kernel.gate = Refusing({operation: Refused(number, step=step)})
+        return other.execute("live", "true")
+
+    code, (refusal,) = while_live(act)
+    assert (code, type(refusal)) == (3, kind)

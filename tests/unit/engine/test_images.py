@@ -137,7 +137,12 @@ def test_a_commit_onto_an_image_replaces_it_and_keeps_its_id_and_tags(target: st
 
 
 def test_a_committed_image_keeps_the_source() -> None:
+    """Also where nothing is known of the container's image any more."""
     bench = with_container()
+    bench.commit("web", "base")
+    assert listing.images(bench.kernel, bench.settings)[0].source == "/rootfs"
+    for uuid in bench.kernel.records.list("contents"):
+        bench.kernel.records.remove(f"contents/{uuid}")
     bench.commit("web", "base")
     assert listing.images(bench.kernel, bench.settings)[0].source == "/rootfs"
 

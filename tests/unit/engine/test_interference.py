@@ -253,6 +253,7 @@ def test_who_has_lost_a_record_is_told_what_to_do() -> None:
     for word in ("web", WEB):
         line = f"No container named '{word}' exists; the record of {WEB} is gone; run: bocker cleanup"
         assert refused(lambda word=word: bench.logs(word)) == line
+    assert refused(lambda: bench.logs("ps_42077")) == "No container named 'ps_42077' exists"
     interference.cut_file(bench.world, f"{META}/images/{BASE}", 5)
     assert refused(lambda: bench.run("probe")) == (
         f"No image named 'base' exists; the record of {BASE} is damaged, and its tags with it; "

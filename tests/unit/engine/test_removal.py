@@ -21,7 +21,8 @@ def test_rm_takes_ids_names_tags_and_prefixes(word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["..", ".", "img_", "ps_", "5", "path", ".*", "../x", "ps_42003", "", "[", "-v", "img_42002x"]
+    "word",
+    ["..", ".", "img_", "ps_", "5", "ps_5", "img_5", "path", ".*", "../x", "ps_42003", "", "[", "-v", "img_42002x"],
 )
 def test_D1_W11_words_that_name_nothing_remove_nothing(word: str) -> None:
     bench = with_container()

@@ -135,7 +135,7 @@ def test_a_text_that_is_no_utf8_is_passed_on_and_one_that_can_not_be_is_refused(
             program.check_texts(("fine", text))
 
 
-@pytest.mark.parametrize("command", ["rm", "rmi"])
+@pytest.mark.parametrize("command", ["rm", "rmi", "rmi by id"])
 def test_a_tag_does_not_come_back_with_the_older_image_that_an_engine_was_killed_over(command: str) -> None:
     bench = ImageBench()
     bench.add_image(tag="a")
@@ -144,7 +144,8 @@ def test_a_tag_does_not_come_back_with_the_older_image_that_an_engine_was_killed
     if command == "rm":
         assert bench.rm("img_42003") == ["Removed: img_42003"]
     else:
-        assert bench.rmi("a") == ["Untagged: a:latest", "Removed: img_42003"]
+        word = "a" if command == "rmi" else "img_42003"
+        assert bench.rmi(word) == ["Untagged: a:latest", "Removed: img_42003"]
     assert bench.images() == {"img_42002": ()}
 
 
@@ -256,3 +257,5 @@ def test_layers_are_read_only_and_lie_on_each_other() -> None:
     sizes = dict(layers.own_bytes(bench.kernel, content))
     assert list(sizes) == list(content.layers)
     assert sizes[content.layers[0]] > sizes[content.layers[1]] > 0
+    bench.kernel.records.remove(f"layers/{content.layers[1]}")
+    assert dict(layers.own_bytes(bench.kernel, content)) == {**sizes, content.layers[1]: 0}

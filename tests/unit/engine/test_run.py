@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from bocker.core.errors import (
     AmbiguousReference,
+    BockerError,
     HostNotReady,
     InvalidValue,
     NameInUse,
@@ -18,15 +21,20 @@ from bocker.core.errors import (
 from bocker.core.ids import ContainerId
 from bocker.core.limits import Limits
 from bocker.core.settings import Settings
+from bocker.core.spec import STEP_CLONE, STEP_MOUNTS, STEP_NETWORK
 from bocker.engine import store
 from bocker.engine.images import init
 from bocker.engine.relay import exit_code
 from bocker.engine.run import LINGER_S
+from bocker.fakes import Crashed, interference
+from bocker.fakes.errors import Refused
 from bocker.fakes.faults import RefuseCall
 from bocker.fakes.images import PROBE, file, link
 from bocker.fakes.state import DIRECTORY, Entry
 from bocker.kernel.processes import Exited
 from tests.unit.engine.bench import Bench, Screen, ready
+from tests.unit.engine.test_execute import Refusing
+from tests.unit.engine.test_sweep import CrashBefore
 
 SIGINT, SIGTERM, SIGUSR1, SIGKILL = 2, 15, 10, 9
 
@@ -473,3 +481,63 @@ def test_W3_every_code_and_every_signal_has_an_exit_code_of_its_own() -> None:
     codes = [exit_code(Exited(code, None)) for code in range(256)]
     signals = [exit_code(Exited(None, number)) for number in range(1, 65)]
     assert (codes, signals) == (list(range(256)), list(range(129, 193)))
+
+
+@pytest.mark.parametrize(
+    ("number", "step", "said"),
+    [
+        (errno.ENODEV, STEP_NETWORK, "there is no bridge bridge0"),
+        (errno.ENOENT, STEP_MOUNTS, f"could not {STEP_MOUNTS}"),
+        (errno.EEXIST, STEP_MOUNTS, f"could not {STEP_MOUNTS}"),
+    ],
+)
+def test_the_step_that_failed_is_what_is_said_and_the_bridge_only_where_it_was_the_networks(
+    number: int, step: str, said: str
+) -> None:
+    """And one container is tried, not one after the other."""
+    bench = ready()
+    refusals = {"processes.release": Refused(number, step=step)}
+    bench.kernel.gate = Refusing(refusals, lambda: interference.delete_link(bench.world, "bridge0"))
+    start = len(bench.world.journal)
+    with pytest.raises(BockerError, match=said):
+        bench.run("true")
+    assert [entry.call.operation for entry in bench.world.journal[start:]].count("processes.create") == 1
+
+
+def test_a_container_that_did_not_come_to_be_is_not_kept_where_something_of_it_could_not_be_taken_back() -> None:
+    bench = ready()
+    before = bench.traces()
+    refusals = {"processes.release": Refused(errno.EPERM, step=STEP_CLONE), "cgroups.remove": Refused(errno.EPERM)}
+    bench.kernel.gate = Refusing(refusals)
+    with pytest.raises(OperationFailed) as failed:
+        bench.run("true", name="web")
+    assert (failed.value.hint or "").endswith("run: bocker cleanup")
+    bench.kernel = bench.program()
+    assert bench.cleanup() == ("Removed: ps_42002",)
+    assert bench.traces() == before
+
+
+class CrashAfter(CrashBefore):
+    """Kills the program before the first call after those of one operation."""
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(operation)
+        self.came = False
+
+    def _is_now(self, call: object) -> bool:
+        if super()._is_now(call):
+            self.came = True
+            return False
+        return self.came
+
+
+def test_a_container_whose_program_was_let_go_is_kept_although_its_engine_is_killed_at_once() -> None:
+    """Its program may have written what somebody needs."""
+    bench = ready()
+    victim = bench.in_another_terminal()
+    victim.kernel.gate = CrashAfter("processes.release")
+    with pytest.raises(Crashed):
+        victim.run("probe", "echo", "up")
+    bench.world.settle()
+    assert bench.cleanup() == ("Repaired: ps_42002 is dead",)
+    assert bench.ps() == {"ps_42002": "dead"}

@@ -292,8 +292,10 @@ def test_what_fails_while_the_host_is_set_up_is_said_and_not_that_it_is_not_set_
 
 def test_who_is_not_root_is_told_so() -> None:
     bench = bare(privileged=False)
+    before = bench.world.dump()
     with pytest.raises(NotPrivileged):
         bench.setup()
+    assert bench.world.dump() == before
     with pytest.raises(NotPrivileged):
         undo(bench)
     assert needs(bench)["root's rights"] is False

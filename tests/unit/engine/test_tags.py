@@ -9,7 +9,7 @@ import pytest
 from bocker.core.errors import BockerError
 from bocker.engine import store, tags
 from bocker.fakes.faults import Gate, RefuseCall
-from tests.unit.images.bench import ImageBench
+from tests.unit.images.bench import HOST, ImageBench, with_app
 
 
 class RefuseSecond(RefuseCall):
@@ -103,3 +103,10 @@ def test_a_commit_begins_with_nothing_of_what_was_said_of_its_base() -> None:
     )
     assert content.source == "/rootfs"
     assert len(content.earlier) == 1
+
+
+def test_with_an_image_its_layers_go() -> None:
+    bench = with_app()
+    assert len(bench.layers()) == 3
+    assert bench.rmi(f"{HOST}/app:1") == [f"Untagged: {HOST}/app:1", "Removed: img_42002"]
+    assert bench.layers() == []

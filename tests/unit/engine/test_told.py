@@ -15,6 +15,7 @@ from bocker.fakes.faults import Gate
 from tests.unit.engine.bench import Bench, Screen, ready
 from tests.unit.engine.test_repair import killed
 from tests.unit.engine.test_setup import RefuseOperation
+from tests.unit.engine.test_tags import RefuseSecond
 from tests.unit.images.bench import ImageBench
 
 SIGUSR1 = 10
@@ -62,6 +63,17 @@ def while_running(act: Callable[[Bench], object]) -> tuple[Bench, list[object], 
     return bench, given, bench.run(*SLEEPING, name="web", screen=screen).code
 
 
+def test_a_container_that_can_not_be_killed_is_said() -> None:
+    def stop(other: Bench) -> object:
+        other.kernel.gate = RefuseSecond("processes.signal", errno.EPERM)
+        return other.stop("web", patience_s=1)
+
+    _, given, code = while_running(stop)
+    (lines,) = given
+    assert lines[0].startswith("Stopping ps_42002 failed: it is not permitted (processes.signal")  # type: ignore[index]
+    assert code == 3
+
+
 def test_a_signal_that_can_not_be_sent_is_said_and_the_program_goes_on() -> None:
     bench = ready()
     bench.world.interrupt(bench.kernel, SIGUSR1, after_s=1.0)
@@ -84,6 +96,7 @@ def test_a_container_that_can_not_be_told_to_stop_is_said_and_not_waited_for() -
     assert code == 3
 
 
+@pytest.mark.parametrize("after_s", [0.1, 2.0])
 @pytest.mark.parametrize(
     ("number", "data", "line"),
     [
@@ -91,7 +104,11 @@ def test_a_container_that_can_not_be_told_to_stop_is_said_and_not_waited_for() -
         (0, b"{", "The record of ps_42002 is damaged"),
     ],
 )
-def test_a_container_whose_end_can_not_be_read_is_said(number: int, data: bytes | None, line: str) -> None:
+def test_a_container_whose_end_can_not_be_read_is_said_and_not_waited_for(
+    number: int, data: bytes | None, line: str, after_s: float
+) -> None:
+    """Whether it was told to end, or killed."""
+
     def stop(other: Bench) -> object:
         def spoil() -> None:
             if data is None:
@@ -99,24 +116,36 @@ def test_a_container_whose_end_can_not_be_read_is_said(number: int, data: bytes 
             else:
                 other.kernel.records.write("containers/ps_42002", data)
 
-        other.world.schedule(0.1, spoil)
-        return other.stop("web")
+        other.world.schedule(after_s, spoil)
+        before_ns = other.kernel.ambient.now_ns()
+        return other.stop("web", patience_s=1), other.kernel.ambient.now_ns() - before_ns
 
     _, given, _ = while_running(stop)
-    (lines,) = given
-    assert [said.startswith(line) for said in lines] == [True]  # type: ignore[attr-defined]
+    ((lines, took_ns),) = given  # type: ignore[misc]
+    assert [said.startswith(line) for said in lines] == [True]  # type: ignore[has-type]
+    assert took_ns / 1e9 == pytest.approx(after_s, abs=0.1)  # type: ignore[has-type]
 
 
-def test_what_is_not_cleaned_up_after_the_end_is_said_and_the_exit_code_counts() -> None:
+@pytest.mark.parametrize(
+    ("operation", "subject", "remove_on_exit", "line"),
+    [
+        ("namespaces.remove", "netns_ps_42002", False, "Removed: netns_ps_42002"),
+        ("cgroups.remove", "ps_42002", False, "Removed: the control group ps_42002"),
+        ("storage.delete", "ps_42002", True, "Removed: ps_42002"),
+    ],
+)
+def test_what_is_not_cleaned_up_after_the_end_is_said_and_the_exit_code_counts(
+    operation: str, subject: str, remove_on_exit: bool, line: str
+) -> None:
     bench = ready()
-    bench.kernel.gate = RefuseOperation("namespaces.remove", errno.EPERM)
-    seen = bench.run("probe", "exit", "3")
+    bench.kernel.gate = RefuseOperation(operation, errno.EPERM)
+    seen = bench.run("probe", "exit", "3", remove_on_exit=remove_on_exit)
     assert seen.code == 3
     (notice,) = seen.notices
-    assert "(namespaces.remove netns_ps_42002: EPERM" in notice
+    assert f"({operation} {subject}: EPERM" in notice
     assert notice.endswith(": bocker cleanup")
     bench.kernel.gate = Gate()
-    assert bench.cleanup() == ("Removed: netns_ps_42002",)
+    assert bench.cleanup() == (line,)
 
 
 def test_exec_in_a_container_whose_engine_was_killed_writes_its_death_down() -> None:
