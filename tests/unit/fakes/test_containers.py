@@ -1,0 +1,144 @@
+"""A container in the fake's own tables: the eyes of a test (`World.process`, `World.mounts`), and what is left of it."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from bocker.core.spec import File, Mount
+from bocker.fakes import FakeKernel, World
+from bocker.fakes.state import State
+from bocker.kernel.processes import Exited
+from tests.contracts.specs import MOUNTS, SLEEPER, Containers, finish, wait_for_output
+from tests.unit.fake_lab import FakeStage
+
+SIGKILL = 9
+
+
+@pytest.fixture
+def containers(world: World, kernel: FakeKernel) -> Containers:
+    return Containers(kernel, kernel.settings, FakeStage(world, kernel))
+
+
+def test_what_a_container_has_mounted(world: World, containers: Containers) -> None:
+    """In the order of the plan; a read-only path and a mask lie on top."""
+    world.add_files("/tmp/source", {})
+    process = containers.start(
+        *SLEEPER,
+        mounts=(*MOUNTS, Mount("bind", "/mnt", "/tmp/source", flags=("nosuid",)), Mount("none", "/x", optional=True)),
+        files=(File("/etc/hosts", b"x"),),
+        readonly_paths=("/etc", "/proc/sys", "/none"),
+        masked_paths=("/proc/kcore", "/usr", "/none"),
+    )
+    shown = [(row.target, row.kind, row.source, row.flags) for row in world.mounts(process.identity.pid)]
+    assert shown == [
+        ("/", "btrfs", "/dev/vdb", ("rw", "nosuid", "nodev", "nosuid", "nodev")),
+        ("/proc", "proc", "", ("nosuid", "nodev", "noexec")),
+        ("/dev", "tmpfs", "", ()),
+        ("/mnt", "bind", "/tmp/source", ("nosuid",)),
+        ("/dev/null", "bind", "", ("nosuid",)),
+        ("/dev/zero", "bind", "", ("nosuid",)),
+        ("/etc/hosts", "file", "", ("nosuid",)),
+        ("/etc", "bind", "/etc", ("ro",)),
+        ("/proc/sys", "bind", "/proc/sys", ("ro",)),
+        ("/proc/kcore", "mask", "", ("ro",)),
+        ("/usr", "mask", "", ("ro",)),
+    ]
+
+
+def test_a_program_of_the_hosts_sees_the_hosts_mounts(world: World, kernel: FakeKernel) -> None:
+    assert [row.target for row in world.mounts(kernel.pid)] == ["/", kernel.settings.store]
+
+
+def test_the_modes_of_what_a_plan_mounts(world: World, containers: Containers) -> None:
+    mounts = (*MOUNTS, Mount("tmpfs", "/tmp"), Mount("tmpfs", "/mnt", data="size=1m,mode=0700"))
+    process = containers.start(*SLEEPER, mounts=mounts, masked_paths=("/usr",), readonly_paths=("/proc/sys",))
+    tops = {row.target: row.place for row in world.mounts(process.identity.pid)}
+    modes = {target: world.state.subvolumes[place.subvolume].files[place.path].mode for target, place in tops.items()}
+    wanted = {"/dev": 0o755, "/tmp": 0o1777, "/mnt": 0o700, "/usr": 0o555, "/proc/sys": 0o555}
+    assert {target: modes[target] for target in wanted} == wanted
+
+
+def test_a_childs_own_settings(world: World, containers: Containers) -> None:
+    settings = (("net.ipv4.ip_unprivileged_port_start", "0"),)
+    process = containers.start(*SLEEPER, hostname="inside", sysctls=settings)
+    row = world.process(process.identity.pid)
+    assert (row.hostname, row.sysctls) == ("inside", settings)
+
+
+def test_numbers_of_processes_follow_each_other(world: World, containers: Containers) -> None:
+    first = containers.start(*SLEEPER)
+    wait_for_output(containers.kernel, first, b"ready")
+    member = containers.execute(first, "fork", *SLEEPER, "|", *SLEEPER)
+    assert [pid - first.identity.pid for pid in sorted(world.state.processes)][-3:] == [0, 1, 2]
+    child = world.process(member.identity.pid + 1)
+    assert (child.parent, child.first, child.start_ticks) == (
+        member.identity.pid,
+        False,
+        world.process(member.identity.pid).start_ticks,
+    )
+
+
+def test_a_child_that_is_made_later_started_later(world: World, containers: Containers) -> None:
+    first = containers.start("sleep", "2.5", ",", "fork", *SLEEPER, "|", *SLEEPER)
+    world.sleep(3)
+    ticks = [row.start_ticks for row in world.state.processes.values() if row.spec]
+    assert ticks[1] - ticks[0] == 250
+    assert first.identity.start_ticks == ticks[0]
+
+
+TABLES = [
+    "filesystems",
+    "subvolumes",
+    "mounts",
+    "networks",
+    "links",
+    "routes",
+    "names",
+    "processes",
+    "handles",
+    "signals",
+    "locks",
+]
+
+
+def counts(state: State) -> dict[str, int]:
+    return {table: len(getattr(state, table)) for table in TABLES}
+
+
+@pytest.mark.parametrize("end", ["by itself", "killed", "discarded", "never released", "refused"])
+def test_of_a_container_that_ended_nothing_is_left(
+    world: World, kernel: FakeKernel, containers: Containers, end: str
+) -> None:
+    """In no table: neither its mounts and their files nor its network, whatever became of it."""
+    words = ("exit", "0") if end == "by itself" else SLEEPER
+    changes = {"files": (File("/etc/hosts", b"x"),), "masked_paths": ("/usr",), "readonly_paths": ("/proc/sys",)}
+    spec = containers.spec("fork", "sleep", "60", "|", *words, **changes)
+    before = counts(world.state)
+    process = containers.create(spec.replace(root="/none") if end == "refused" else spec)
+    if end == "refused":
+        with pytest.raises(Exception, match="ENOENT"):
+            kernel.processes.release(process)
+    elif end != "never released":
+        kernel.processes.release(process)
+    if end == "killed":
+        kernel.processes.signal(process.identity, SIGKILL)
+    if end in {"by itself", "killed"}:
+        assert finish(kernel, process)[2] == (Exited(0, None) if end == "by itself" else Exited(None, SIGKILL))
+    kernel.processes.discard(process)
+    world.settle()
+    assert counts(world.state) == before
+
+
+def test_a_zombie_has_nothing_but_its_number(world: World, containers: Containers) -> None:
+    """No memory, no group, nothing that it waits for."""
+    process = containers.start("eat", "1000000", ",", "sleep", "60")
+    containers.kernel.processes.signal(process.identity, SIGKILL)
+    row = world.process(process.identity.pid)
+    assert attrs.astuple(attrs.evolve(row, spec=None), recurse=False)[:4] == (
+        row.pid,
+        row.start_ticks,
+        row.parent,
+        "zombie",
+    )
+    assert (row.group, row.wakes_ns, row.verbs, row.memory_bytes) == (None, None, (), 0)
