@@ -6,6 +6,8 @@ from bocker.core.errors import Damaged
 from bocker.core.model import ImageTags
 from bocker.engine import store
 from bocker.engine.repair import DYING_S
+from bocker.fakes import files
+from bocker.fakes.state import HOST
 from tests.unit.engine.bench import Bench, Screen, ready
 from tests.unit.engine.test_sweep import crash
 
@@ -271,3 +273,24 @@ def test_a_container_that_runs_gets_its_name_back_and_keeps_it_without_a_record(
     assert lines == [("Repaired: the name web",), ()]
     assert bench.kernel.records.list("names") == ("web",)
     assert bench.ps() == {"ps_42002": "exited"}
+
+
+@pytest.mark.parametrize("names", [False, True])
+@pytest.mark.parametrize(("folder", "data"), [("images", None), ("images", b"{"), ("contents", b"{")])
+def test_what_cleanup_mended_of_an_image_is_mended_after_a_power_failure_too(
+    folder: str, data: bytes | None, names: bool
+) -> None:
+    bench = ready()
+    (key,) = (f"{folder}/{name}" for name in bench.kernel.records.list(folder))
+    bench.kernel.records.remove(key)
+    if data is not None:
+        bench.kernel.records.write(key, data)
+    bench.world.sync()
+    assert len(bench.cleanup()) == 1
+    (mount,) = (row for row in bench.world.state.mounts[HOST] if row.target == bench.settings.store)
+    bench.world.lose_power(names)
+    bench.world.state = files.add_mount(bench.world.state, mount)
+    bench.kernel = bench.program()
+    bench.setup()
+    assert bench.cleanup() == ()
+    assert list(bench.images()) == ["img_42002"]

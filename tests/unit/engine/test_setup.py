@@ -116,6 +116,18 @@ def test_undo_twice_does_nothing_more() -> None:
     assert on_the_host(bench) == before
 
 
+@pytest.mark.parametrize("names", [False, True])
+def test_what_was_taken_back_is_not_taken_back_again_after_a_power_failure(names: bool) -> None:
+    """It may be a person's by then: forwarding that they switched on."""
+    bench = bare()
+    bench.setup(size_bytes=SMALL)
+    bench.world.sync()
+    undo(bench)
+    bench.world.lose_power(names)
+    bench.kernel = bench.program()
+    assert undo(bench) == ()
+
+
 def test_a_host_that_a_person_prepared_is_used_as_it_is_and_kept() -> None:
     bench = bare()
     bench.world.prepare(bench.settings)
