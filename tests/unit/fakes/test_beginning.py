@@ -10,7 +10,7 @@ from bocker.core.addresses import parse_interface
 from bocker.core.settings import Settings
 from bocker.fakes import FakeKernel, World, images
 from bocker.fakes.state import CHARACTER, DIRECTORY, FILE, SYMLINK, Entry
-from bocker.kernel.errors import KernelError
+from bocker.kernel.errors import Denied
 from bocker.kernel.host import HostFacts, MountPoint
 
 HOST_DIRECTORIES = ("bin", "dev", "etc", "run", "tmp", "usr", "usr/bin", "var", "var/lib")
@@ -137,6 +137,6 @@ def test_programs_are_of_one_machine_and_apart(world: World, kernel: FakeKernel)
     assert kernel.processes.myself() != other.processes.myself()
     assert kernel.processes.alive(other.processes.myself())
     other.may_administer_network = False
-    kernel.network.set_up("bridge0", True)
-    with pytest.raises(KernelError):
-        other.network.set_up("bridge0", True)
+    assert kernel.firewall.tables() == ("bocker",)
+    with pytest.raises(Denied):
+        other.firewall.tables()

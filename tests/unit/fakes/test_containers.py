@@ -1,4 +1,4 @@
-"""A container in the fake's own tables: the eyes of a test (`World.process`, `World.mounts`), and what is left of it."""
+"""A container in the fake's own tables: what a test sees of it (`World.process`, `World.mounts`), and what is left."""
 
 from __future__ import annotations
 
