@@ -6,6 +6,13 @@ from bocker.linux.files import read_file
 
 _boot_id = ""
 _DEAD = frozenset({b"Z", b"X", b"x"})
+_STATE, _FLAGS, _THREADS, _START = (
+    0,
+    6,
+    17,
+    19,
+)  # fields 3, 9, 20 and 22, counted after the name, which may hold anything
+_EXITING = 0x4  # PF_EXITING of the kernel's `sched.h`
 
 
 def boot_id() -> str:
@@ -17,12 +24,15 @@ def boot_id() -> str:
 
 
 def start_ticks(pid: int) -> int | None:
-    """Return when a process started, in clock ticks after the boot; None when it is gone or a zombie.
+    """Return when a process started, in clock ticks after the boot; None when it is gone, a zombie or about to be one:
+    proc_pid_stat(5).
 
-    Field 22 of /proc/PID/stat, proc_pid_stat(5), counted after the name, which may hold anything.
+    The first process of a pid namespace waits in its exit until all others are reaped: pid_namespaces(7). A first
+    thread that has ended is no end while others run.
     """
     try:
         fields = read_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     except OSError:
         return None
-    return None if fields[0] in _DEAD else int(fields[19])
+    ended = fields[_STATE] in _DEAD or int(fields[_FLAGS]) & _EXITING
+    return None if ended and int(fields[_THREADS]) < 2 else int(fields[_START])

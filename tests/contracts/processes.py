@@ -128,6 +128,21 @@ class ProcessesContract(PlansContract, ProgramsContract, UsersContract):
         assert finish(kernel, member)[2] == Exited(None, SIGKILL)
         assert finish(kernel, first)[2] == Exited(8, None)
 
+    def test_a_first_process_that_waits_for_its_members_end_is_not_alive(
+        self, kernel: Kernel, containers: Containers
+    ) -> None:
+        """It has ended, though nobody can be told so yet; and nobody can enter its container any more."""
+        first = containers.start("echo", "ready", ",", "sleep", f"{patience(0.5)}", ",", "exit", "5")
+        wait_for_output(kernel, first, b"ready")
+        member = containers.execute(first, "exit", "7")
+        kernel.ambient.sleep(patience(1.5))
+        assert kernel.processes.next_event(first, 0.1) == Idle()
+        assert not kernel.processes.alive(first.identity)
+        with refused(Missing, errno.ESRCH):
+            containers.enter(first, "exit", "0")
+        assert finish(kernel, member)[2] == Exited(7, None)
+        assert finish(kernel, first)[2] == Exited(5, None)
+
     def test_a_child_can_be_discarded_before_its_release(self, kernel: Kernel, containers: Containers) -> None:
         """Its program never runs, and its network goes."""
         spec = containers.spec("write", "/tmp/ran", "x")
