@@ -382,12 +382,13 @@ def test_a_container_whose_files_were_deleted_while_it_runs() -> None:
     assert bench.cleanup() == ("Removed: ps_42003",)
 
 
-def test_a_tag_is_not_said_to_be_given_when_the_store_went_meanwhile() -> None:
+@pytest.mark.parametrize("operation", ["records.list", "records.read"])
+def test_a_tag_is_not_said_to_be_given_when_the_store_went_meanwhile(operation: str) -> None:
     """The list of images was empty then, so that nobody had it before; with the store it went back to the other."""
     bench = with_container()
     bench.commit("web", "other:1")
     (mount,) = (row for row in bench.world.state.mounts[HOST] if row.target == "/var/bocker")
-    bench.kernel.gate = BeforeTheLast("records.list", lambda: interference.unmount(bench.world, "/var/bocker"))
+    bench.kernel.gate = BeforeTheLast(operation, lambda: interference.unmount(bench.world, "/var/bocker"))
     assert "no btrfs file system is mounted" in refused(lambda: tag(bench.kernel, bench.settings, "base", "other:1"))
     interference.mount(bench.world, mount)
     bench.kernel = bench.program()

@@ -80,6 +80,29 @@ def test_a_tag_that_could_not_be_taken_from_the_other_image_did_not_move() -> No
     assert bench.traces() == before
 
 
+def test_a_tag_that_another_image_has_moves_and_the_others_stay() -> None:
+    bench = with_tags("a", "b", "c")
+    bench.add_image(tag="d")
+    assert bench.tag("d", "b") == "img_42003"
+    assert bench.images() == {"img_42002": ("a:latest", "c:latest"), "img_42003": ("d:latest", "b:latest")}
+
+
+def test_a_tag_that_could_not_be_confirmed_has_not_moved() -> None:
+    class LastLook(RefuseCall):
+        def _is_now(self, call: object) -> bool:
+            self.number += getattr(call, "subject", "") == "store/format"
+            return self.number == 2 and getattr(call, "subject", "") == "store/format"
+
+    bench = with_tags("a")
+    bench.add_image(tag="b")
+    before = bench.traces()
+    bench.kernel.gate = LastLook(0, errno.EIO)
+    with pytest.raises(BockerError, match="can not be read"):
+        bench.tag("b", "a")
+    bench.kernel.gate = Gate()
+    assert bench.traces() == before
+
+
 def test_a_tag_that_an_image_has_is_not_written_again() -> None:
     bench = with_tags("a")
     bench.kernel.gate = RefuseSecond("records.write", errno.ENOSPC)
