@@ -59,8 +59,6 @@ ChildStep = tuple[str, Callable[[State], State]]
 
 def create(state: State, parent_pid: int, spec: ContainerSpec, cgroup_parent: str) -> tuple[State, ProcessRow]:
     """Make the first process of a container and let it prepare itself."""
-    if not set(spec.namespaces) <= set(plan.NAMESPACES):
-        raise Refused(errno.EINVAL, step=plan.STEP_CLONE)
     if set(spec.namespaces) != set(plan.NAMESPACES):
         raise NotModelled("a container that shares a namespace with the host")
     namespaces = {}
@@ -285,7 +283,7 @@ def mount_all(
     for mount in spec.mounts:
         state = mount_one(state, namespace, mount, sources, made)
     for device in spec.devices:
-        state = _cover(state, namespace, device.path, sources[device.path], "bind", made)
+        state = _cover(state, namespace, device.path, sources[device.path], "bind", ("ro", "nosuid", "noexec"), made)
     for path, target in spec.links:
         state = _make_link(state, namespace, path, target, made)
     for file in spec.files:
@@ -383,17 +381,19 @@ def _target(state: State, namespace: int, path: str) -> str:
 def _lay_over(state: State, namespace: int, path: str, place: Place, made: list[str]) -> State:
     """Lay a file over a path; where its directory is a link that leads nowhere, nobody could read it: leave it out."""
     try:
-        return _cover(state, namespace, path, place, "file", made)
+        return _cover(state, namespace, path, place, "file", ("nosuid", "nodev", "noexec"), made)
     except Refused as refused:
         if refused.errno != errno.EEXIST:
             raise
         return state
 
 
-def _cover(state: State, namespace: int, path: str, place: Place, kind: str, made: list[str]) -> State:
+def _cover(
+    state: State, namespace: int, path: str, place: Place, kind: str, flags: tuple[str, ...], made: list[str]
+) -> State:
     state = mount_point(state, namespace, path, FILE, made)
     target = _target(state, namespace, path)
-    return files.add_mount(state, MountRow(target, place, kind, "", ("nosuid",)), namespace)
+    return files.add_mount(state, MountRow(target, place, kind, "", flags), namespace)
 
 
 def _device_of(state: State, path: str, number: tuple[int, int]) -> Place:
@@ -467,7 +467,7 @@ def account_file(state: State, namespace: int, path: str, limit_bytes: int, foll
 
 def drop_privileges(state: State, pid: int) -> State:
     """Set descriptors, groups, capabilities and ids. Without the caller's input there must be a true
-    `/dev/null`; a name that is no capability is refused."""
+    `/dev/null`."""
     row = state.processes[pid]
     spec = row.spec
     assert spec is not None
@@ -475,7 +475,7 @@ def drop_privileges(state: State, pid: int) -> State:
     if not spec.standard_input and files.existing(state, "/dev/null", namespace, follow=False)[1].device != NULL:
         raise Refused(errno.ENODEV, "/dev/null")
     if not CAPABILITIES.issuperset(spec.process.capabilities):
-        raise Refused(errno.EINVAL)
+        raise NotModelled("a capability that there is not")
     return put_process(state, attrs.evolve(row, groups=groups_of(state, namespace, spec.process)))
 
 
@@ -520,7 +520,7 @@ def deliver_pending(state: State, pid: int) -> State:
 def find_program(state: State, namespace: int, process: Process) -> str:
     """Return the path of `args[0]`, looked for in the environment's PATH: execvp(3)."""
     if not process.args:
-        raise Refused(errno.EINVAL)
+        raise NotModelled("a program without a name")
     name = process.args[0]
     if "/" in name:
         path = _from(process.cwd, name)
@@ -533,7 +533,8 @@ def find_program(state: State, namespace: int, process: Process) -> str:
         except Refused as refused:
             if refused.errno not in {errno.ENOENT, errno.ENOTDIR, errno.EACCES}:
                 raise
-            refusal = refused if refused.errno == errno.EACCES else refusal
+            if refused.errno == errno.EACCES or refusal.errno != errno.EACCES:
+                refusal = refused
         else:
             return f"{directory}/{name}"
     raise refusal
@@ -556,13 +557,13 @@ def check_executable(state: State, namespace: int, path: str, process: Process) 
         raise Refused(errno.EACCES, path)
     if entry.content.startswith(b"#!"):
         interpreter = entry.content[2:].split(b"\n")[0].split()
-        check_executable(state, namespace, interpreter[0].decode(), process)
+        check_executable(state, namespace, _from(process.cwd, interpreter[0].decode()), process)
     elif not entry.content.startswith(b"\x7fELF"):
         raise Refused(errno.ENOEXEC, path)
 
 
 def _may_execute(entry: Entry, process: Process) -> bool:
-    if process.uid == 0:
+    if process.uid == 0 and "DAC_OVERRIDE" in process.capabilities:
         return bool(entry.mode & 0o111)
     if process.uid == entry.uid:
         return bool(entry.mode & 0o100)

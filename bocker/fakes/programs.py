@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 import attrs
 
+from bocker.core.spec import Process
 from bocker.fakes import files, groups, laws
 from bocker.fakes.errors import NotModelled, Refused
 from bocker.fakes.state import (
@@ -37,6 +38,7 @@ from bocker.kernel.processes import STDERR, STDOUT, Exited, Output
 Verb = tuple[str, ...]
 WAIT: Verb = ("wait",)  # for a signal, for ever
 SECOND_NS = 1_000_000_000
+READ, WRITE, SEARCH = 4, 2, 1  # rights of a mode
 SIGKILL = 9
 SIGPIPE = 13
 HIGHEST_SIGNAL = 64
@@ -257,8 +259,7 @@ def _written(state: State, row: ProcessRow, path: str, data: bytes) -> State:
     spot = files.locate(state, path, namespace)
     is_new = files.entry_at(state, spot.place) is None
     _, entry = files.existing(state, path.rpartition("/")[0] or "/" if is_new else path, namespace)
-    if not may_write(entry, process.uid, (process.gid, *row.groups), process.capabilities):
-        raise Refused(errno.EACCES, path)
+    check_may(row, process, entry, path, WRITE)
     state = files.write_file(state, path, data, namespace)
     if not is_new:
         return state
@@ -266,23 +267,31 @@ def _written(state: State, row: ProcessRow, path: str, data: bytes) -> State:
     return files.put_entry(state, spot.place, attrs.evolve(made, uid=process.uid, gid=process.gid))
 
 
-def may_write(entry: Entry, uid: int, groups_of: tuple[int, ...], capabilities: tuple[str, ...]) -> bool:
-    """Tell whether a file's mode lets somebody write, to a directory as well enter it: path_resolution(7)."""
-    if uid == 0 and "DAC_OVERRIDE" in capabilities:
-        return True
-    wanted = 0o3 if entry.kind == DIRECTORY else 0o2
-    shift = 6 if uid == entry.uid else 3 if entry.gid in groups_of else 0
-    return (entry.mode >> shift) & wanted == wanted
+def check_may(row: ProcessRow, process: Process, entry: Entry, path: str, wanted: int) -> None:
+    """Refuse EACCES where a file's mode does not let a program do something: path_resolution(7), capabilities(7)."""
+    capabilities = process.capabilities if process.uid == 0 else ()
+    if "DAC_OVERRIDE" in capabilities or (wanted == READ and "DAC_READ_SEARCH" in capabilities):
+        return
+    shift = 6 if process.uid == entry.uid else 3 if entry.gid in {process.gid, *row.groups} else 0
+    wanted |= SEARCH if entry.kind == DIRECTORY else 0
+    if (entry.mode >> shift) & wanted != wanted:
+        raise Refused(errno.EACCES, path)
 
 
 def _read(state: State, row: ProcessRow, args: tuple[str, ...]) -> State:
     namespace = row.namespaces.get("mount", HOST)
+    path = _path(row, args[0])
     return _or_exit(
-        state,
-        row,
-        args[0],
-        lambda: write_output(state, row, STDOUT, files.read_file(state, _path(row, args[0]), namespace)),
+        state, row, args[0], lambda: write_output(state, row, STDOUT, _content(state, row, path, namespace))
     )
+
+
+def _content(state: State, row: ProcessRow, path: str, namespace: int) -> bytes:
+    """Read a file as a process's user: open(2)."""
+    content = files.read_file(state, path, namespace)
+    if row.spec is not None:
+        check_may(row, row.spec.process, files.existing(state, path, namespace)[1], path, READ)
+    return content
 
 
 def _or_exit(state: State, row: ProcessRow, path: str, act: Callable[[], State]) -> State:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bocker.core import spec as plan
 from bocker.core.limits import Limits
-from bocker.core.spec import Mount
+from bocker.core.spec import File, Mount
 from bocker.kernel.errors import StepFailed
-from bocker.kernel.processes import Exited, Idle
-from tests.contracts.specs import MOUNTS, SLEEPER, Containers, WithContainers, finish, program
+from bocker.kernel.processes import STDOUT, Exited, Idle
+from tests.contracts.specs import MOUNTS, SLEEPER, Containers, WithContainers, finish, program, wait_for_output
 
 if TYPE_CHECKING:
     from bocker.core.settings import Settings
     from bocker.kernel import Kernel
     from tests.contracts.lab import Lab
 
-SIGKILL = 9
+SIGKILL, SIGTERM = 9, 15
 MEGABYTE = 1_000_000
 # the environment, the working directory, and whether `probe`, which is in /bin, is found
 PATHS = [
@@ -43,6 +43,39 @@ NAMES = [
     ("../probe", "/bin/X"),
     ("/bin/probe", "/tmp"),
     (".././bin//probe", "/tmp"),
+]
+
+ROOT: dict[str, Any] = {}
+OVERRIDER = {"capabilities": ("DAC_OVERRIDE",)}
+READER = {"capabilities": ("DAC_READ_SEARCH",)}
+MEMBER: dict[str, Any] = {"uid": 1000, "gid": 0}
+FURTHER_MEMBER: dict[str, Any] = {"uid": 1000, "gid": 5, "groups": (7, 0)}
+OTHER: dict[str, Any] = {"uid": 1000, "gid": 5}
+OTHER_WITH_CAPABILITIES = {**OTHER, "capabilities": ("DAC_OVERRIDE", "DAC_READ_SEARCH")}
+# what is done, a file's mode, who does it, and whether that is allowed
+RIGHTS = [
+    ("read", 0o400, ROOT, True),
+    ("read", 0o044, ROOT, False),
+    ("read", 0o000, OVERRIDER, True),
+    ("read", 0o000, READER, True),
+    ("read", 0o040, MEMBER, True),
+    ("read", 0o404, MEMBER, False),
+    ("read", 0o040, FURTHER_MEMBER, True),
+    ("read", 0o404, FURTHER_MEMBER, False),
+    ("read", 0o004, OTHER, True),
+    ("read", 0o770, OTHER, False),
+    ("read", 0o000, OTHER_WITH_CAPABILITIES, False),
+    ("write", 0o200, ROOT, True),
+    ("write", 0o577, ROOT, False),
+    ("write", 0o000, OVERRIDER, True),
+    ("write", 0o000, READER, False),
+    ("write", 0o020, MEMBER, True),
+    ("write", 0o757, MEMBER, False),
+    ("write", 0o020, FURTHER_MEMBER, True),
+    ("write", 0o757, FURTHER_MEMBER, False),
+    ("write", 0o002, OTHER, True),
+    ("write", 0o775, OTHER, False),
+    ("write", 0o000, OTHER_WITH_CAPABILITIES, False),
 ]
 
 
@@ -75,6 +108,26 @@ class ProgramsContract(WithContainers):
         process = containers.start(process=program(args=(name, "exit", "5"), cwd=cwd, env=("PATH=/none",)))
         assert finish(kernel, process)[2] == Exited(5, None)
 
+    @pytest.mark.parametrize(
+        ("path", "number"),
+        [
+            ("/etc:/none", errno.EACCES),
+            ("/none:/etc", errno.EACCES),
+            ("/etc/hosts:/etc:/etc/hosts", errno.EACCES),
+            ("/none:/etc/hosts", errno.ENOTDIR),
+            ("/etc/hosts:/none", errno.ENOENT),
+            ("/etc/hosts", errno.ENOTDIR),
+        ],
+    )
+    def test_what_was_found_and_may_not_be_executed_is_told_of_all(
+        self, kernel: Kernel, containers: Containers, path: str, number: int
+    ) -> None:
+        """EACCES, wherever in the path it is; else what was in the way at its last entry."""
+        process = containers.create(containers.spec(process=program(args=("hosts",), env=(f"PATH={path}",))))
+        with pytest.raises(StepFailed) as caught:
+            kernel.processes.release(process)
+        assert (caught.value.step, caught.value.errno) == (plan.STEP_EXECUTE, number)
+
     @pytest.mark.parametrize(("flags", "code"), [((), 5), (("noexec",), None)])
     def test_nothing_is_executed_on_a_mount_that_says_so(
         self, kernel: Kernel, containers: Containers, settings: Settings, flags: tuple[str, ...], code: int | None
@@ -102,6 +155,30 @@ class ProgramsContract(WithContainers):
             kernel.processes.release(member)
         assert (caught.value.step, caught.value.errno) == (plan.STEP_EXECUTE, errno.EACCES)
 
+    @pytest.mark.parametrize(("verb", "mode", "who", "may"), RIGHTS)
+    def test_the_modes_of_a_file_say_who_may_what(
+        self, kernel: Kernel, containers: Containers, verb: str, mode: int, who: dict[str, Any], may: bool
+    ) -> None:
+        """Of a file of root's, path_resolution(7): the first of owner, group and others that fits, and no other.
+
+        Root may more by its capabilities, capabilities(7), and others don't keep theirs when they execute something.
+        """
+        words = ("read", "/etc/hosts") if verb == "read" else ("write", "/etc/hosts", "x")
+        files = (File("/etc/hosts", b"planned", mode=mode),)
+        process = containers.start(process=program(*words, **who), files=files)
+        assert finish(kernel, process)[2] == Exited(0 if may else 1, None)
+
+    @pytest.mark.parametrize("who", [{}, {"capabilities": ("DAC_OVERRIDE",)}, {"uid": 1000, "gid": 5}])
+    def test_a_file_of_the_plan_is_not_executed(
+        self, kernel: Kernel, containers: Containers, who: dict[str, Any]
+    ) -> None:
+        """EACCES, whatever its mode: such files are for reading."""
+        files = (File("/tmp/true", b"#!/bin/busybox true\n", mode=0o777),)
+        process = containers.create(containers.spec(process=program(args=("/tmp/true",), **who), files=files))
+        with pytest.raises(StepFailed) as caught:
+            kernel.processes.release(process)
+        assert (caught.value.step, caught.value.errno) == (plan.STEP_EXECUTE, errno.EACCES)
+
     def test_a_file_of_no_known_format_is_not_executed(
         self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
     ) -> None:
@@ -121,6 +198,41 @@ class ProgramsContract(WithContainers):
             process = containers.start(process=program("read", path, cwd="/etc"))
             content = lab.read_file(f"{settings.store}/ps_{42000 + containers.count}/etc/hosts")
             assert finish(kernel, process)[::2] == (content, Exited(0, None))
+
+    def test_a_program_that_forks_and_has_no_more_to_do_takes_its_child_along(
+        self, kernel: Kernel, containers: Containers
+    ) -> None:
+        """It is the first process."""
+        assert finish(kernel, containers.start("fork", "sleep", "60"))[2] == Exited(0, None)
+
+    @pytest.mark.parametrize(
+        ("words", "ended"),
+        [
+            (("trap", "15", "8", ",", "ignore", "15"), None),
+            (("ignore", "15", ",", "trap", "15", "8"), Exited(8, None)),
+            (("trap", "15", "8", ",", "ignore", "1"), Exited(8, None)),
+            (("trap", "1", "8", ",", "ignore", "1"), Exited(None, SIGTERM)),
+        ],
+    )
+    def test_what_was_said_of_a_signal_last_counts(
+        self, kernel: Kernel, containers: Containers, words: tuple[str, ...], ended: Exited | None
+    ) -> None:
+        """And of no other one."""
+        first = containers.start(*SLEEPER)
+        member = containers.execute(first, *words, ",", *SLEEPER)
+        wait_for_output(kernel, member, b"ready")
+        kernel.processes.signal(member.identity, SIGTERM)
+        if ended is None:
+            assert kernel.processes.next_event(member, 0.1) == Idle()
+        else:
+            assert finish(kernel, member)[2] == ended
+
+    def test_what_was_written_and_not_read_goes_with_its_stream(self, kernel: Kernel, containers: Containers) -> None:
+        """The other stream's is told."""
+        process = containers.start("echo", "out", ",", "error", "err", ",", "sleep", "0.5", ",", "exit", "5")
+        kernel.ambient.sleep(0.25)
+        kernel.processes.close_output(process, STDOUT)
+        assert finish(kernel, process) == (b"", b"err\n", Exited(5, None))
 
     @pytest.mark.parametrize("seconds", ["infinity", "inf"])
     def test_a_program_may_sleep_for_ever(self, kernel: Kernel, containers: Containers, seconds: str) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+from typing import Any
+
 import attrs
 import pytest
 
+from bocker.core import spec as plan
 from bocker.core.spec import File, Mount
 from bocker.fakes import FakeKernel, World
+from bocker.fakes.images import file
 from bocker.fakes.state import State
+from bocker.kernel.errors import StepFailed
 from bocker.kernel.processes import Exited
-from tests.contracts.specs import MOUNTS, SLEEPER, Containers, finish, wait_for_output
+from tests.contracts.specs import MOUNTS, SLEEPER, Containers, finish, program, wait_for_output
 from tests.unit.fake_lab import FakeStage
 
 SIGKILL = 9
@@ -36,9 +42,9 @@ def test_what_a_container_has_mounted(world: World, containers: Containers) -> N
         ("/proc", "proc", "", ("nosuid", "nodev", "noexec")),
         ("/dev", "tmpfs", "", ()),
         ("/mnt", "bind", "/tmp/source", ("nosuid",)),
-        ("/dev/null", "bind", "", ("nosuid",)),
-        ("/dev/zero", "bind", "", ("nosuid",)),
-        ("/etc/hosts", "file", "", ("nosuid",)),
+        ("/dev/null", "bind", "", ("ro", "nosuid", "noexec")),
+        ("/dev/zero", "bind", "", ("ro", "nosuid", "noexec")),
+        ("/etc/hosts", "file", "", ("nosuid", "nodev", "noexec")),
         ("/etc", "bind", "/etc", ("ro",)),
         ("/proc/sys", "bind", "/proc/sys", ("ro",)),
         ("/proc/kcore", "mask", "", ("ro",)),
@@ -142,3 +148,56 @@ def test_a_zombie_has_nothing_but_its_number(world: World, containers: Container
         "zombie",
     )
     assert (row.group, row.wakes_ns, row.verbs, row.memory_bytes) == (None, None, (), 0)
+
+
+ROOT: dict[str, Any] = {}
+OVERRIDER = {"capabilities": ("DAC_OVERRIDE",)}
+MEMBER: dict[str, Any] = {"uid": 1000, "gid": 0}
+FURTHER_MEMBER: dict[str, Any] = {"uid": 1000, "gid": 5, "groups": (7, 0)}
+OTHER: dict[str, Any] = {"uid": 1000, "gid": 5, "capabilities": ("DAC_OVERRIDE",)}
+
+
+@pytest.mark.parametrize(
+    ("mode", "who", "may"),
+    [
+        (0o500, ROOT, True),
+        (0o677, ROOT, False),
+        (0o100, OVERRIDER, True),
+        (0o010, OVERRIDER, True),
+        (0o001, OVERRIDER, True),
+        (0o666, OVERRIDER, False),
+        (0o050, MEMBER, True),
+        (0o767, MEMBER, False),
+        (0o050, FURTHER_MEMBER, True),
+        (0o767, FURTHER_MEMBER, False),
+        (0o005, OTHER, True),
+        (0o776, OTHER, False),
+    ],
+)
+def test_who_may_execute_a_file_of_roots(
+    world: World, kernel: FakeKernel, containers: Containers, mode: int, who: dict[str, Any], may: bool
+) -> None:
+    """path_resolution(7), capabilities(7): no contract can give an image's file its mode."""
+    spec = containers.spec(process=program(args=("/own/true",), **who))
+    world.add_files(f"/var/bocker/{spec.name}/own", {"true": file(b"#!/bin/busybox true\n", mode)})
+    process = containers.create(spec)
+    if may:
+        kernel.processes.release(process)
+        assert world.process(process.identity.pid).program == "/own/true"
+        assert finish(kernel, process)[2] == Exited(0, None)
+        return
+    with pytest.raises(StepFailed) as caught:
+        kernel.processes.release(process)
+    assert (caught.value.step, caught.value.errno) == (plan.STEP_EXECUTE, errno.EACCES)
+
+
+@pytest.mark.parametrize("interpreter", ["/bin/none", "none"])
+def test_a_script_needs_its_interpreter(
+    world: World, kernel: FakeKernel, containers: Containers, interpreter: str
+) -> None:
+    spec = containers.spec(process=program(args=("/own/true",)))
+    world.add_files(f"/var/bocker/{spec.name}/own", {"true": file(f"#!{interpreter} x\n".encode(), 0o755)})
+    process = containers.create(spec)
+    with pytest.raises(StepFailed) as caught:
+        kernel.processes.release(process)
+    assert (caught.value.step, caught.value.errno) == (plan.STEP_EXECUTE, errno.ENOENT)

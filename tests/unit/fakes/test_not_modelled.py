@@ -90,6 +90,19 @@ def test_a_container_that_shares_a_namespace_with_the_host(containers: Container
             containers.create(spec.replace(namespaces=shared))
 
 
+@pytest.mark.parametrize("changes", [{"capabilities": ("NONE",)}, {"args": ()}])
+def test_a_plan_that_makes_no_sense(containers: Containers, changes: dict[str, tuple[str, ...]]) -> None:
+    spec = containers.spec()
+    process = containers.create(spec.replace(process=spec.process.replace(**changes)))
+    with pytest.raises(NotModelled):
+        containers.kernel.processes.release(process)
+
+
+def test_a_kind_of_namespace_that_there_is_not(containers: Containers) -> None:
+    with pytest.raises(NotModelled):
+        containers.create(containers.spec(namespaces=(*plan.NAMESPACES, "none")))
+
+
 def test_a_setting_of_the_hosts_in_a_container(containers: Containers) -> None:
     process = None
     with pytest.raises(NotModelled):
