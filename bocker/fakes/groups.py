@@ -49,17 +49,17 @@ def set_limits(before: Limits | None, limits: Limits, used: int) -> tuple[Limits
     EINVAL for what can't be and EBUSY for less memory than is used, the ones before it stay."""
     now = before or UNLIMITED
     quota_us = limits.cpu_quota_us
-    if limits.cpu_shares < 0:
-        return now, Refused(errno.EINVAL)
+    if min(limits.cpu_shares, limits.memory_bytes, limits.pids or 0, quota_us or 0) < 0:
+        return now, Refused(errno.EINVAL)  # nothing is set
     now = now.replace(cpu_shares=min(max(limits.cpu_shares, LOWEST_CPU_SHARES), HIGHEST_CPU_SHARES))
     if quota_us is not None and quota_us < LOWEST_QUOTA_US:
         return now, Refused(errno.EINVAL)
     now = now.replace(cpu_quota_us=quota_us)
     memory_bytes = limits.memory_bytes // PAGE * PAGE
-    if memory_bytes < 0 or used > memory_bytes:
-        return now, Refused(errno.EINVAL if memory_bytes < 0 else errno.EBUSY)
+    if used > memory_bytes:
+        return now, Refused(errno.EBUSY)
     now = now.replace(memory_bytes=memory_bytes)
-    if limits.pids is not None and not 0 <= limits.pids <= HIGHEST_PIDS:
+    if limits.pids is not None and limits.pids > HIGHEST_PIDS:
         return now, Refused(errno.EINVAL)
     return now.replace(pids=limits.pids), None
 

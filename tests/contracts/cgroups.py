@@ -39,8 +39,11 @@ class CgroupsContract:
         assert "memory" in layout.controllers
         assert kernel.cgroups.layout() == layout
 
-    @pytest.mark.parametrize(("method", "arguments"), [("layout", ()), ("create", ("ps_1",)), ("names", ())])
-    def test_a_host_without_groups_is_unsupported(self, lab: Lab, method: str, arguments: tuple[str, ...]) -> None:
+    @pytest.mark.parametrize(
+        ("method", "arguments"),
+        [("layout", ()), ("names", ()), ("remove_parent", ()), *((name, ("ps_1", *more)) for name, more in CALLS)],
+    )
+    def test_a_host_without_groups_is_unsupported(self, lab: Lab, method: str, arguments: tuple[Any, ...]) -> None:
         """A directory that is no cgroup file system does not count."""
         with refused(Unsupported):
             getattr(lab.kernel(NO_GROUPS).cgroups, method)(*arguments)
@@ -118,7 +121,38 @@ class CgroupsContract:
             limits = kernel.cgroups.limit("ps_1", Limits(memory_bytes=megabytes << 20))
             assert limits.memory_bytes == megabytes << 20
 
-    @pytest.mark.parametrize("limits", [Limits(pids=-5), Limits(cpu_quota_us=10), Limits(memory_bytes=-5)])
+    @pytest.mark.parametrize(
+        "limits",
+        [
+            Limits(cpu_quota_us=1000),
+            Limits(pids=0),
+            Limits(pids=1),
+            Limits(pids=4_194_303),
+            Limits(pids=4_194_304),
+            Limits(memory_bytes=0),
+        ],
+    )
+    def test_the_furthest_limits_are_taken(self, kernel: Kernel, limits: Limits) -> None:
+        """By a group that uses nothing."""
+        kernel.cgroups.create("ps_1")
+        assert kernel.cgroups.limit("ps_1", limits) == limits
+
+    @pytest.mark.parametrize(
+        "limits",
+        [
+            Limits(pids=-5),
+            Limits(pids=-1),
+            Limits(pids=4_194_305),
+            Limits(cpu_quota_us=10),
+            Limits(cpu_quota_us=999),
+            Limits(cpu_quota_us=0),
+            Limits(cpu_quota_us=-1),
+            Limits(cpu_shares=-1),
+            Limits(memory_bytes=-5),
+            Limits(memory_bytes=-1),
+            Limits(memory_bytes=-4096),
+        ],
+    )
     def test_a_limit_that_can_not_be_is_invalid(self, kernel: Kernel, limits: Limits) -> None:
         """EINVAL."""
         kernel.cgroups.create("ps_1")
@@ -242,6 +276,50 @@ class CgroupsContract:
         enforced = "devices" in kernel.cgroups.layout().controllers
         assert lab.open_device(pid, "/dev/null") == 0
         assert lab.open_device(pid, "/dev/zero") == (errno.EPERM if enforced else 0)
+
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            DeviceRule("d", 1, 3, "rwm"),
+            DeviceRule("", 1, 3, "rwm"),
+            DeviceRule("C", 1, 3, "rwm"),
+            DeviceRule("c", 1, 3, ""),
+            DeviceRule("c", 1, 3, "rwx"),
+            DeviceRule("b", 1, 3, "R"),
+            DeviceRule("c", -1, 3, "r"),
+            DeviceRule("c", 1, -1, "r"),
+        ],
+    )
+    def test_a_rule_that_can_not_be_is_invalid(self, kernel: Kernel, rule: DeviceRule) -> None:
+        """EINVAL."""
+        kernel.cgroups.create("ps_1")
+        with refused(Invalid, errno.EINVAL):
+            kernel.cgroups.limit("ps_1", Limits(), (NULL, rule))
+
+    @pytest.mark.parametrize(
+        ("rules", "number"),
+        [
+            ((DeviceRule("c", 1, None, "r"),), 0),
+            ((DeviceRule("c", None, 5, "r"),), 0),
+            ((DeviceRule("c", None, None, "rwm"),), 0),
+            ((DeviceRule("c", 1, 5, "w"),), errno.EPERM),
+            ((DeviceRule("c", 1, 5, "wm"), DeviceRule("c", 1, 5, "r")), 0),
+            ((DeviceRule("b", 1, 5, "rwm"),), errno.EPERM),
+            ((DeviceRule("b", None, None, "rwm"),), errno.EPERM),
+            ((DeviceRule("c", 5, 1, "rwm"),), errno.EPERM),
+            ((DeviceRule("c", 2, None, "rwm"),), errno.EPERM),
+            ((DeviceRule("c", None, 3, "rwm"),), errno.EPERM),
+        ],
+    )
+    def test_a_device_is_opened_where_one_rule_fits(
+        self, kernel: Kernel, lab: Lab, rules: tuple[DeviceRule, ...], number: int
+    ) -> None:
+        """By its kind, its numbers, of which either may be any, and what is done: `/dev/zero` is c 1:5, and is read."""
+        kernel.cgroups.create("ps_1")
+        kernel.cgroups.limit("ps_1", Limits(), rules)
+        pid = lab.spawn()
+        kernel.cgroups.add("ps_1", pid)
+        assert lab.open_device(pid, "/dev/zero") == number
 
     def test_a_process_without_a_group_has_no_bound(self, lab: Lab) -> None:
         """It takes as much as it likes."""
