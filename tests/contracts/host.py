@@ -226,6 +226,35 @@ class HostContract:
         lab.write_file(path, b"new")
         assert lab.read_file(path) == b"new"
 
+    def test_a_protected_file_keeps_what_its_mount_forbids(self, kernel: Kernel, lab: Lab) -> None:
+        """It is of the same file system, with the same flags but for being read-only."""
+        image, target, mounted = (f"{lab.directory}/{name}" for name in ("image", "target", "mounted"))
+        kernel.host.make_filesystem(image, IMAGE_BYTES)
+        kernel.host.mount_image(image, target)
+        lab.write_file(f"{target}/program", b"")
+        kernel.host.protect(f"{target}/program", mounted)
+        found = kernel.host.mount_at(mounted)
+        for path in (mounted, target):
+            kernel.host.unmount(path)
+        assert found is not None
+        assert found.kind == "btrfs"
+        assert {"ro", "rw", "nosuid", "nodev"} & set(found.flags) == {"ro", "nosuid", "nodev"}
+
+    def test_an_image_that_is_deleted_lives_on_while_it_is_mounted(self, kernel: Kernel, lab: Lab) -> None:
+        """What is made in its place is another one."""
+        image, target = f"{lab.directory}/image", f"{lab.directory}/target"
+        for count in range(2):
+            kernel.host.make_filesystem(image, IMAGE_BYTES)
+            kernel.host.mount_image(image, target)
+            assert not lab.exists(f"{target}/file")
+            if count == 0:
+                kernel.host.delete(image)
+                assert not lab.exists(image)
+            lab.write_file(f"{target}/file", b"kept")
+            assert lab.read_file(f"{target}/file") == b"kept"
+            kernel.host.unmount(target)
+        kernel.host.delete(image)
+
     def test_protecting_makes_the_place_and_its_directory(self, kernel: Kernel, lab: Lab) -> None:
         """The directory has mode 0755, the file below the mount is empty and nobody else's."""
         path, target = f"{lab.directory}/program", f"{lab.directory}/new/mounted"

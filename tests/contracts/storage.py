@@ -407,6 +407,24 @@ class StorageContract:
         assert kernel.host.mount_at(f"{settings.store}/img_42003/inside") is not None
         kernel.host.unmount(f"{settings.store}/img_42003/inside")
 
+    def test_a_plain_directory_can_be_published_and_exchanged(
+        self, kernel: Kernel, settings: Settings, lab: Lab
+    ) -> None:
+        """With what is in it, and with nothing of one whose name begins as its own."""
+        for name in ("plain", "plainer"):
+            lab.make_directory(f"{settings.store}/{name}")
+            lab.make_directory(f"{settings.store}/{name}/below")
+            lab.write_file(f"{settings.store}/{name}/below/file", name.encode())
+        kernel.storage.publish("plain", "moved")
+        assert lab.read_file(f"{settings.store}/moved/below/file") == b"plain"
+        assert lab.read_file(f"{settings.store}/plainer/below/file") == b"plainer"
+        kernel.storage.create("img_1")
+        lab.write_file(f"{settings.store}/img_1/file", b"img_1")
+        kernel.storage.exchange("img_1", "moved")
+        assert lab.read_file(f"{settings.store}/img_1/below/file") == b"plain"
+        assert lab.read_file(f"{settings.store}/moved/file") == b"img_1"
+        assert kernel.storage.names() == ("moved",)
+
     def test_publishing_onto_something_is_refused(self, kernel: Kernel, settings: Settings, lab: Lab) -> None:
         """An empty subvolume, a directory and a file are in the way; nothing changes."""
         kernel.storage.create("new")

@@ -94,6 +94,14 @@ def test_the_facts_of_a_machine(kernel: FakeKernel) -> None:
     )
 
 
+def test_an_interpreter_that_is_protected_is_read_only(kernel: FakeKernel) -> None:
+    """To who starts it then: on Linux a program that runs keeps the mount by which it was started."""
+    kernel.host.protect("/usr/bin/python3.11", "/usr/bin/python3.11")
+    assert kernel.host.facts().interpreter_read_only
+    kernel.host.unmount("/usr/bin/python3.11")
+    assert not kernel.host.facts().interpreter_read_only
+
+
 @pytest.mark.parametrize("swap", [True, False])
 @pytest.mark.parametrize("version", [1, 2])
 def test_control_groups_are_as_the_machine_was_made(version: int, swap: bool) -> None:
