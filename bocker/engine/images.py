@@ -70,7 +70,7 @@ def commit(
     with Doing(kernel, settings, f"Committing '{container}'"):
         store.check_format(kernel, settings)
         record = resolve.container(kernel, container)
-        meant = store.Meant(kernel, settings, store.id_of(record), container)
+        meant = store.Meant(kernel, store.id_of(record), container)
         with meant:
             nested = kernel.storage.nested(record.id)
         if nested:

@@ -237,7 +237,7 @@ def _start(
     kernel.cgroups.limit(spec.group, spec.limits, spec.device_rules)
     remember(kernel, store.CONTAINERS, container)
     root = str(container)
-    with store.Meant(kernel, job.settings, job.image, request.image):
+    with store.Meant(kernel, job.image, request.image):
         undo.act(lambda: kernel.storage.snapshot(str(job.image), root), store.delete_subvolume, kernel, root)
     if job.content.uuid and kernel.storage.describe(root).parent_uuid != job.content.uuid:
         raise _Replaced

@@ -58,11 +58,10 @@ class Meant:
     the word names nothing any more, and that is what is said.
     """
 
-    __slots__ = ("identity", "kernel", "reference", "settings")
+    __slots__ = ("identity", "kernel", "reference")
 
-    def __init__(self, kernel: Kernel, settings: Settings, identity: ContainerId | ImageId, reference: str) -> None:
+    def __init__(self, kernel: Kernel, identity: ContainerId | ImageId, reference: str) -> None:
         self.kernel = kernel
-        self.settings = settings
         self.identity = identity
         self.reference = reference
 
@@ -72,11 +71,9 @@ class Meant:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, Missing):
-            check_format(self.kernel, self.settings)  # or the whole store is gone
-            if not has_subvolume(self.kernel, str(self.identity)):
-                is_image = isinstance(self.identity, ImageId)
-                raise (NoSuchImage if is_image else NoSuchContainer)(self.reference) from error
+        if isinstance(error, Missing) and not has_subvolume(self.kernel, str(self.identity)):
+            is_image = isinstance(self.identity, ImageId)
+            raise (NoSuchImage if is_image else NoSuchContainer)(self.reference) from error
 
 
 def container_key(container: object) -> str:

@@ -41,7 +41,7 @@ def export(kernel: Kernel, settings: Settings, container: str, path: str = STAND
         frozen = frozen_of(record.id)
         with kernel.records.lock(frozen.lstrip(".")), UndoStack() as undo:
             undo.push(store.delete_subvolume, kernel, frozen)
-            with store.Meant(kernel, settings, store.id_of(record), container):
+            with store.Meant(kernel, store.id_of(record), container):
                 freeze(kernel, record.id)
             with written_to(path):
                 kernel.archives.pack(f"{settings.store}/{frozen}", None, path, PLAIN)

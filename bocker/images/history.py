@@ -31,7 +31,7 @@ def history(kernel: Kernel, settings: Settings, reference: str) -> tuple[Step, .
     with Doing(kernel, settings, f"Reading the history of '{reference}'"):
         store.check_format(kernel, settings)
         image = resolve.image(kernel, reference)
-        with store.Meant(kernel, settings, image, reference):
+        with store.Meant(kernel, image, reference):
             content = store.image_content(kernel, image)
             steps = [*_written(kernel, content), *_pending(kernel, str(image), content)]
     newest_first = list(reversed(steps))
