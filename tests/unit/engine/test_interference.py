@@ -226,13 +226,18 @@ def test_a_read_only_store_lists_and_stops_what_an_engine_left() -> None:
     bench = with_container()
     crash(bench, lambda one: one.run("probe", "echo", "up", ",", "sleep", "9", name="live"), "processes.next_event")
     seen: list[dict[str, str]] = []
+    stopped: list[str] = []
 
     def look(data: bytes) -> None:
         interference.make_read_only(bench.world, "/var/bocker")
         seen.append(bench.ps())
+        stopped.extend(
+            one.error.message for one in stop.stop(bench.kernel, bench.settings, ("ps_42004",), 1) if one.error
+        )
 
     bench.in_another_terminal().run("probe", "echo", "up", ",", "sleep", "9", screen=Screen(look))
     assert seen == [{WEB: "exited", "ps_42003": "dead", "ps_42004": "running"}]
+    assert stopped == ["Stopping ps_42004 failed: its supervisor does not end"]  # who is alive, and not dead
     assert [one.error for one in stop.stop(bench.kernel, bench.settings, ("live",))] == [None]
     assert "the file system is read-only" in refused(bench.cleanup)
 

@@ -11,7 +11,15 @@ from typing import TypeVar
 
 import pytest
 
-from bocker.core.errors import BockerError, HostNotReady, NameInUse, NoSuchContainer, NoSuchImage, OperationFailed
+from bocker.core.errors import (
+    BockerError,
+    HostNotReady,
+    NameInUse,
+    NoSuchContainer,
+    NoSuchImage,
+    OperationFailed,
+    UsageError,
+)
 from bocker.core.ids import ImageId
 from bocker.core.model import ImageTags
 from bocker.engine import resolve, store
@@ -170,10 +178,13 @@ def test_what_is_there_is_not_said_to_be_gone_where_something_else_is(
 
 def test_a_word_that_names_nothing_is_not_what_is_wrong_where_the_store_went_just_now() -> None:
     bench = with_container()
-    other, gate = slow(bench, "records.list", "images", lambda: interference.unmount(bench.world, "/var/bocker"))
+    call = ("records.read", "containers/ps_42002")
+    other, gate = slow(bench, *call, lambda: interference.unmount(bench.world, "/var/bocker"))
     with pytest.raises(HostNotReady, match="no btrfs file system is mounted"):
-        other.run("true", image="nothing")
+        other.logs("ps_42002")
     assert gate.is_over
+    with pytest.raises(UsageError):  # which no store would mend
+        other.run("true", hostname="a b")
 
 
 def test_an_image_that_was_replaced_just_now_is_run_as_it_is_now() -> None:
@@ -336,11 +347,12 @@ def test_an_image_that_goes_just_now_does_not_hide_that_another_ones_tags_are_lo
     assert (refused.value.hint or "").startswith("the record of img_42003 is damaged")
 
 
-def test_a_link_that_somebody_elses_subvolume_came_for_just_now_is_left_alone() -> None:
-    """While `cleanup` waits for the links that the kernel takes away itself."""
+@pytest.mark.parametrize("call", [("ambient.sleep", str(LINKS_GO_S)), ("records.lock", "ps_42012")])
+def test_a_link_that_somebody_elses_subvolume_came_for_just_now_is_left_alone(call: tuple[str, str]) -> None:
+    """While `cleanup` waits for the links that the kernel takes away itself, or for their lock."""
     bench = ready()
     bench.kernel.network.create_veth("veth0_ps_42012", "other", "02:42:ac:11:00:0c", "bridge0")
-    other, gate = slow(bench, "ambient.sleep", str(LINKS_GO_S), lambda: bench.kernel.storage.create("ps_42012"))
+    other, gate = slow(bench, *call, lambda: bench.kernel.storage.create("ps_42012"))
     assert other.cleanup() == ()
     assert gate.is_over
     assert bench.kernel.network.link("veth0_ps_42012")

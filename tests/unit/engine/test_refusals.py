@@ -7,10 +7,12 @@ import errno
 import pytest
 
 from bocker.core.errors import InvalidValue
+from bocker.core.ids import ImageId
 from bocker.core.spec import STEP_DIRECTORY, STEP_EXECUTE, STEP_MOUNTS, STEP_USER
 from bocker.engine import options, relay
 from bocker.engine.failures import operation_failed
 from bocker.engine.program import Program
+from bocker.engine.removal import MovedMeanwhile
 from bocker.engine.run import RunRequest
 from bocker.engine.tags import SeveralTags
 from bocker.kernel.errors import StepFailed, kernel_error
@@ -106,5 +108,14 @@ def test_four_tags_are_shown_and_of_more_that_there_are_more() -> None:
     )
     error = SeveralTags("img_42002", tags)
     assert error.message == "Image 'img_42002' has several tags: app:1, app:2, app:3, app:4, …"
-    assert "bocker rmi -f" in (error.hint or "")
+    assert error.hint == "say which, or use: bocker rmi -f"
     assert (error.reference, error.tags) == ("img_42002", tags)
+
+
+def test_a_tag_that_moved_comes_with_who_has_it_and_what_to_do() -> None:
+    error = MovedMeanwhile("base", ImageId(42003))
+    assert (error.message, error.hint, error.reference) == (
+        "'base' has become the name of img_42003 meanwhile",
+        "look again, and say the id",
+        "base",
+    )

@@ -189,14 +189,21 @@ def test_the_link_of_a_container_that_has_ended_goes_and_one_that_somebody_works
     assert bench.cleanup() == ("Removed: veth0_ps_42012",)
 
 
-def test_cleanup_waits_for_no_container_that_runs_or_that_somebody_is_just_making() -> None:
+@pytest.mark.parametrize("data", [None, b"{"])
+def test_cleanup_waits_for_no_container_that_runs_or_that_somebody_is_just_making(data: bytes | None) -> None:
+    """Nor for one whose record is damaged, which is said."""
     bench = ready()
     other = bench.in_another_terminal()
     times_ns: list[int] = []
 
-    def clean(data: bytes) -> None:
+    def clean(output: bytes) -> None:
         begun_ns = other.kernel.ambient.now_ns()
-        assert other.cleanup() == ()
+        if data is None:
+            assert other.cleanup() == ()
+        else:
+            other.kernel.records.write("containers/ps_42002", data)
+            with pytest.raises(Damaged):
+                other.cleanup()
         times_ns.append(other.kernel.ambient.now_ns() - begun_ns)
 
     with bench.program().records.lock("ps_42077"):

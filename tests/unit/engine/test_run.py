@@ -504,10 +504,13 @@ def test_the_step_that_failed_is_what_is_said_and_the_bridge_only_where_it_was_t
     assert [entry.call.operation for entry in bench.world.journal[start:]].count("processes.create") == 1
 
 
-def test_a_container_that_did_not_come_to_be_is_not_kept_where_something_of_it_could_not_be_taken_back() -> None:
+@pytest.mark.parametrize("left", ["cgroups.remove", "storage.delete"])
+def test_a_container_that_did_not_come_to_be_is_not_kept_where_something_of_it_could_not_be_taken_back(
+    left: str,
+) -> None:
     bench = ready()
     before = bench.traces()
-    refusals = {"processes.release": Refused(errno.EPERM, step=STEP_CLONE), "cgroups.remove": Refused(errno.EPERM)}
+    refusals = {"processes.release": Refused(errno.EPERM, step=STEP_CLONE), left: Refused(errno.EPERM)}
     bench.kernel.gate = Refusing(refusals)
     with pytest.raises(OperationFailed) as failed:
         bench.run("true", name="web")
