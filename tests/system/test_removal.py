@@ -93,6 +93,17 @@ def test_cleanup_after_a_kill_at_any_moment(bocker, image, start, settings, mome
     assert bocker("run", "--rm", image, "/bin/echo", "again").out == "again\n"
 
 
+def test_cleanup_keeps_what_was_written_just_now_although_the_record_is_empty(bocker, image, settings):
+    """Its size is not on disk yet: whether somebody wrote files is asked after a sync."""
+    bocker("run", "--name", "web", image, "/bin/sh", "-c", "echo data > /mine")
+    (container,) = bocker("ps", "-q").out.split()
+    os.truncate(f"{settings.store}/.meta/containers/{container}", 0)
+    assert bocker("cleanup").out == f"Repaired: the record of {container}\n"
+    with open(f"{settings.store}/{container}/mine") as file:
+        assert file.read() == "data\n"
+    assert bocker("rm", container).code == 0
+
+
 def test_cleanup_leaves_what_is_not_ours(bocker, image, settings):
     """A link, a subvolume and a group of somebody else's stay."""
     subprocess.run(["ip", "link", "add", "veth0_mine", "type", "veth", "peer", "veth1_mine"], check=True)
