@@ -21,10 +21,15 @@ LOOPBACK = parse_interface("127.0.0.1/8")
 
 def check_name(name: str) -> None:
     """Refuse what can't be a link's name: dev_valid_name in the kernel, `IFLA_IFNAME`'s length first."""
-    if len(name.encode("utf-8", "surrogateescape")) > LONGEST_LINK_NAME:
-        raise Refused(errno.ERANGE, name)
+    check_length(name)
     if name in {"", ".", ".."} or any(character in "/:%\0" or character.isspace() for character in name):
         raise Refused(errno.EINVAL, name)
+
+
+def check_length(name: str) -> None:
+    """Refuse a name that no message has room for."""
+    if len(name.encode("utf-8", "surrogateescape")) > LONGEST_LINK_NAME:
+        raise Refused(errno.ERANGE, name)
 
 
 def check_mac(mac: str) -> None:
@@ -58,8 +63,8 @@ def find(state: State, network: int, name: str) -> LinkRow | None:
 
 
 def called(state: State, network: int, name: str) -> LinkRow:
-    """Return a link by name; refuse ENODEV."""
-    check_name(name)
+    """Return a link by name; refuse ENODEV, for what can't be a name too."""
+    check_length(name)
     found = find(state, network, name)
     if found is None:
         raise Refused(errno.ENODEV, name)
@@ -108,6 +113,8 @@ def add_veth(state: State, name: str, peer: str, mac: str, bridge: str, network:
     the two names, and last, when the pair is there already and goes again, by the bridge.
     """
     master = called(state, 0, bridge)
+    for called_so in (name, peer):
+        check_name(called_so)
     check_mac(mac)
     check_free(state, 0, name)
     check_free(state, network, peer)

@@ -98,6 +98,19 @@ class NamespacesContract:
         lab.kill(pid)
         wait_until_gone(kernel, "ct_host")
 
+    def test_a_name_holds_its_namespace_when_its_processes_ended(self, kernel: Kernel, lab: Lab) -> None:
+        """And holds no other one."""
+        kernel.network.create_bridge("ct_bridge", BRIDGE_MAC)
+        for number in (1, 2):
+            kernel.namespaces.create(f"netns_{number}")
+            kernel.network.create_veth(f"ct_host{number}", "ct_peer", MAC, "ct_bridge", f"netns_{number}")
+        for number in (1, 2):
+            lab.kill(lab.spawn_in(f"netns_{number}"))
+        kernel.namespaces.remove("netns_2")
+        wait_until_gone(kernel, "ct_host2")
+        assert "ct_peer" in link_names(kernel, "netns_1")
+        assert kernel.network.link("ct_host1").master == "ct_bridge"
+
     def test_a_link_leads_to_the_namespace_of_a_process(self, kernel: Kernel, lab: Lab) -> None:
         """What is seen through either name is the same."""
         kernel.namespaces.create("netns_1")

@@ -234,6 +234,26 @@ class LinksContract:
         with refused(Invalid, errno.EINVAL):
             IN_NAMESPACE[method](kernel, name)
 
+    @pytest.mark.parametrize("method", [name for name in IN_NAMESPACE if name != "create_veth"])
+    def test_a_links_name_is_looked_at_before_the_namespace(self, kernel: Kernel, method: str) -> None:
+        """Of two things that can't be, it is told."""
+        calls: dict[str, Callable[[], object]] = {
+            "delete": lambda: kernel.network.delete("a/b", "netns_none"),
+            "set_up": lambda: kernel.network.set_up("a/b", True, "netns_none"),
+            "move": lambda: kernel.network.move("a/b", "netns_none"),
+            "add_address": lambda: kernel.network.add_address("a/b", ADDRESS, "netns_none"),
+        }
+        if method in calls:
+            with refused(Invalid, errno.EINVAL):
+                calls[method]()
+
+    def test_links_that_stay_keep_their_bridge(self, kernel: Kernel) -> None:
+        """When another one goes."""
+        make_pair(kernel)
+        kernel.network.create_veth("ct_second", "ct_other", OTHER_MAC, "ct_bridge")
+        kernel.network.delete("ct_second")
+        assert kernel.network.link("ct_host").master == "ct_bridge"
+
     def test_the_loopback_can_not_be_deleted(self, kernel: Kernel) -> None:
         """Unsupported, on the host and in a namespace."""
         kernel.namespaces.create("netns_1")
@@ -309,6 +329,10 @@ class MoveContract:
         before = indices["ct_a"] - 2  # as many come before it, after the loopback
         assert inside == ["lo", *made[:before], "ct_a", *made[before:], "ct_b"]
         assert len({link.index for link in kernel.network.links("netns_1")}) == len(inside)
+        last = peer(kernel, "ct_b").index
+        kernel.network.delete("ct_b", "netns_1")
+        kernel.network.create_veth("ct_out", "ct_last", MAC, "ct_bridge", "netns_1")
+        assert peer(kernel, "ct_last").index > last
 
     def test_the_ends_of_a_pair_stay_a_pair(self, kernel: Kernel) -> None:
         """Deleting one in its namespace takes the other from the host."""

@@ -518,6 +518,54 @@ class PlansContract(WithContainers):
         assert finish(kernel, process)[2] == Exited(0, None)
         assert (lab.read_file(f"{root}/etc/hosts"), lab.read_file(f"{root}/empty")) == (b"x", b"y")
 
+    def test_a_mask_goes_with_its_file_on_a_read_only_path_too(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
+    ) -> None:
+        """The path is covered by a mount of itself, on which the mask lies."""
+        words = ("echo", "ready", ",", "sleep", f"{patience(0.6)}", ",", "read", "/data/below/note")
+        spec = containers.spec(*words, readonly_paths=("/data",), masked_paths=("/data/below/note",))
+        root = f"{settings.store}/{spec.name}"
+        for path in ("data", "data/below"):
+            lab.make_directory(f"{root}/{path}")
+        lab.write_file(f"{root}/data/below/note", b"old")
+        process = containers.create(spec)
+        kernel.processes.release(process)
+        wait_for_output(kernel, process, b"ready")
+        kernel.host.delete(f"{root}/data/below/note")
+        lab.write_file(f"{root}/data/below/note", b"new")
+        assert finish(kernel, process)[0] == b"new"
+
+    @pytest.mark.parametrize(
+        ("changes", "number"),
+        [
+            ({"bridge": "b" * 16}, errno.ERANGE),
+            ({"bridge": "a/b"}, errno.ENODEV),
+            ({"bridge": ""}, errno.ENODEV),
+            ({"host_link": "h" * 16}, errno.ERANGE),
+            ({"host_link": "a/b"}, errno.EINVAL),
+            ({"interface": "i" * 16}, errno.ERANGE),
+            ({"interface": "a b"}, errno.EINVAL),
+            ({"bridge": "bridge_none", "host_link": "a/b"}, errno.ENODEV),
+        ],
+    )
+    def test_an_impossible_name_fails_the_network(
+        self, kernel: Kernel, containers: Containers, changes: dict[str, str], number: int
+    ) -> None:
+        """Here the kernel alone looks at it: what can't be a name is only no link."""
+        spec = containers.spec()
+        process = containers.create(spec.replace(network=spec.network.replace(**changes)))
+        with pytest.raises(StepFailed) as caught:
+            kernel.processes.release(process)
+        assert (caught.value.step, caught.value.errno) == (plan.STEP_NETWORK, number)
+
+    def test_the_working_directory_of_a_member_is_no_file(self, kernel: Kernel, containers: Containers) -> None:
+        """ENOTDIR."""
+        first = containers.start(*SLEEPER)
+        member = containers.enter(first, process=program("cwd", cwd="/etc/hosts"))
+        with pytest.raises(StepFailed) as caught:
+            kernel.processes.release(member)
+        assert (caught.value.step, caught.value.errno) == (plan.STEP_DIRECTORY, errno.ENOTDIR)
+
     def test_devices_are_the_hosts(self, kernel: Kernel, containers: Containers) -> None:
         """A node whose number is not the one planned is refused."""
         wrong = (*DEVICES, DEVICES[0].replace(path="/dev/zero"))

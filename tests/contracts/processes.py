@@ -394,6 +394,17 @@ class ProcessesContract(PlansContract, ProgramsContract, UsersContract):
         assert next_but_output(kernel, process, 5) == Interrupted(number)
         assert kernel.processes.next_event(process, 0.05) == Idle()
 
+    def test_each_signal_to_this_program_is_an_event(
+        self, kernel: Kernel, containers: Containers, stage: Stage
+    ) -> None:
+        """Those that come together too."""
+        process = containers.start(*SLEEPER)
+        wait_for_output(kernel, process, b"ready")
+        for number in (SIGINT, SIGTERM, SIGHUP):
+            stage.interrupt(number)
+        events = [next_but_output(kernel, process, 5) for _ in range(3)]
+        assert {event.number for event in events if isinstance(event, Interrupted)} == {SIGINT, SIGTERM, SIGHUP}
+
 
 def _others(process: Process) -> tuple[ProcessIdentity, ...]:
     """Return identities that differ from that of a running process in one part each."""

@@ -199,6 +199,41 @@ class ProgramsContract(WithContainers):
             content = lab.read_file(f"{settings.store}/ps_{42000 + containers.count}/etc/hosts")
             assert finish(kernel, process)[::2] == (content, Exited(0, None))
 
+    @pytest.mark.parametrize(
+        ("args", "ended"),
+        [
+            (("true",), (b"", Exited(0, None))),
+            (("/bin/true", "with", "words"), (b"", Exited(0, None))),
+            (("false",), (b"", Exited(1, None))),
+            (("/bin/false",), (b"", Exited(1, None))),
+            (("echo", "a  b", "c"), (b"a  b c\n", Exited(0, None))),
+            (("cat", "/etc/hosts"), (b"the plan's", Exited(0, None))),
+            (("cat", "/none"), (b"", Exited(1, None))),
+            (("sleep", "0"), (b"", Exited(0, None))),
+            (("sh", "-c", "true"), (b"", Exited(0, None))),
+            (("/bin/sh", "-c", "/bin/false"), (b"", Exited(1, None))),
+            (("sh", "-c", "probe exit 3"), (b"", Exited(3, None))),
+            (("sh", "-c", "/bin/probe echo 'a  b' , exit 4"), (b"a  b\n", Exited(4, None))),
+            (("probe", "echo", "a", ","), (b"a\n", Exited(0, None))),
+            (("probe", ",", "echo", "a", ",", ",", "exit", "3"), (b"a\n", Exited(3, None))),
+            (("probe",), (b"", Exited(0, None))),
+        ],
+    )
+    def test_programs_that_every_image_has(
+        self, kernel: Kernel, containers: Containers, args: tuple[str, ...], ended: tuple[bytes, Exited]
+    ) -> None:
+        """Busybox's, and the probe itself."""
+        files = (File("/etc/hosts", b"the plan's"),)
+        assert finish(kernel, containers.start(process=program(args=args), files=files))[::2] == ended
+
+    def test_what_is_written_need_not_be_utf_8(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab
+    ) -> None:
+        """Words are bytes."""
+        process = containers.start("write", "/tmp/caf\udce9", "\udcff", ",", "read", "/tmp/caf\udce9")
+        assert finish(kernel, process)[0] == b"\xff"
+        assert lab.read_file(f"{settings.store}/ps_42002/tmp/caf\udce9") == b"\xff"
+
     def test_a_program_that_forks_and_has_no_more_to_do_takes_its_child_along(
         self, kernel: Kernel, containers: Containers
     ) -> None:

@@ -167,6 +167,19 @@ class UsersContract(WithContainers):
         assert sorted(map(int, said[1].split())) == sorted(map(int, groups.split()))
         assert b"HOME=" + home in said[2:]
 
+    @pytest.mark.parametrize(
+        ("user", "groups"), [("root:staff", [50]), ("0:0", [0]), (":staff", [50]), ("root", [0, 50])]
+    )
+    def test_a_group_that_is_said_is_the_only_one(
+        self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab, user: str, groups: list[int]
+    ) -> None:
+        """Of root's too, where a plan without a user would add those of the image."""
+        spec = containers.spec(process=program("groups", user=user, groups=(3,), groups_from_image=True))
+        self._write_accounts(spec, settings, lab)
+        process = containers.create(spec)
+        kernel.processes.release(process)
+        assert sorted(map(int, finish(kernel, process)[0].split())) == groups
+
     @pytest.mark.parametrize(("user", "number"), NO_USERS)
     def test_a_user_or_group_that_is_not_there_fails_its_step(
         self, kernel: Kernel, containers: Containers, settings: Settings, lab: Lab, user: str, number: int
