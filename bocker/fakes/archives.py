@@ -89,7 +89,8 @@ def _unpack(state: State, blob: str, target: str, bounds: Bounds) -> tuple[State
     files.check_writable(
         state, attrs.evolve(spot, place=Place(spot.place.subvolume, files.joined(spot.place.path, "x")))
     )
-    files.check_space(state, spot.place)
+    if entries:
+        files.check_space(state, spot.place)
     state = attrs.evolve(_with_tree(state, spot.place, tree.files), serial=tree.next_inode)
     return state, (Unpacked(hashlib.sha256(archive).hexdigest(), len(archive), entries), len(packed))
 

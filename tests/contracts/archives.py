@@ -9,7 +9,7 @@ import pytest
 import zstandard
 
 from bocker.kernel.archives import Bounds
-from bocker.kernel.errors import Denied, Invalid, Missing, NoSpace, ReadOnly, TooLarge, Unsupported
+from bocker.kernel.errors import Denied, Invalid, KernelError, Missing, NoSpace, ReadOnly, TooLarge, Unsupported
 from tests.contracts import layers
 from tests.contracts.bundles import BundlesContract
 from tests.contracts.lab import DENIED, FULL, READ_ONLY
@@ -639,6 +639,41 @@ class ArchivesContract(BundlesContract, PackingContract):
         for compress in (bytes, gzip.compress, zstandard.compress):
             with refused(TooLarge, errno.EFBIG):
                 unpack(kernel, lab, compress(data), Bounds(size_bytes=len(data) - 1))
+
+    @pytest.mark.parametrize(
+        ("second", "size_more", "kind", "number"),
+        [
+            (gzip.compress(b""), 0, None, 0),
+            (gzip.compress(b"x"), 0, TooLarge, errno.EFBIG),
+            (gzip.compress(bytes(512)), 512, None, 0),
+            (gzip.compress(bytes(512)), 511, TooLarge, errno.EFBIG),
+            (gzip.compress(b"")[:-3], 0, Invalid, errno.EINVAL),
+            (gzip.compress(bytes(512))[:-3], 512, Invalid, errno.EINVAL),
+            (bytes(3) + gzip.compress(bytes(512)), 512, None, 0),
+        ],
+    )
+    def test_the_bound_is_for_all_parts_of_a_stream(
+        self, kernel: Kernel, lab: Lab, second: bytes, size_more: int, kind: type[KernelError] | None, number: int
+    ) -> None:
+        """Also where the first one has reached it: what follows is looked at."""
+        data = archive(file(b"x", bytes(1000)))
+        bounds = Bounds(size_bytes=len(data) + size_more)
+        if kind is None:
+            assert unpack(kernel, lab, gzip.compress(data) + second, bounds).entries == 1
+            return
+        with refused(kind, number):
+            unpack(kernel, lab, gzip.compress(data) + second, bounds)
+
+    def test_a_name_of_255_bytes_is_made(self, kernel: Kernel, lab: Lab) -> None:
+        """As long as one can be."""
+        name = b"x" * 255
+        assert names_of(kernel, lab, archive(pax((b"path", name)) + file(b"x"))) == [name.decode()]
+
+    def test_a_full_place_takes_what_needs_no_room(self, kernel: Kernel, lab: Lab) -> None:
+        """A layer without entries."""
+        lab.write_file(f"{lab.directory}/blob", archive())
+        unpacked = kernel.archives.unpack(f"{lab.directory}/blob", lab.place(FULL) + "/img_42002", Bounds())
+        assert unpacked.entries == 0
 
     def test_holes_count_for_the_bound(self, kernel: Kernel, lab: Lab) -> None:
         """EFBIG: a sparse file of an exabyte is small in an archive."""

@@ -132,6 +132,14 @@ class BlobsContract:
         assert not lab.exists(kernel.blobs.path(DIGEST))
         assert lab.read_file(f"{lab.directory}/secret") == b"secret"
 
+    def test_a_link_to_nothing_in_the_place_of_a_blob(self, kernel: Kernel, lab: Lab) -> None:
+        """It stays when a blob is added, and nothing is made where it leads."""
+        kernel.blobs.add(OTHER, b"")
+        lab.make_link(kernel.blobs.path(DIGEST), f"{lab.directory}/none")
+        kernel.blobs.add(DIGEST, DATA)
+        assert not kernel.blobs.has(DIGEST)
+        assert not lab.exists(f"{lab.directory}/none")
+
     def test_a_directory_in_the_place_of_a_blob(self, kernel: Kernel, lab: Lab) -> None:
         """EISDIR, and it stays."""
         kernel.blobs.add(OTHER, b"")

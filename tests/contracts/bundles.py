@@ -215,6 +215,10 @@ class BundlesContract:
         """EFBIG for the stream and for holes, E2BIG for entries; as much as is allowed goes through."""
         data = archive(file(b"x", bytes(100_000)), directory(b"d"))
         spill(kernel, lab, gzip.compress(data), Bounds(2, len(data), 1))
+        zeros = layers.pax_sparse(b"x", (), len(data))
+        spill(kernel, lab, archive(zeros), Bounds(2, len(data), 1))
+        with refused(TooLarge, errno.EFBIG):
+            spill(kernel, lab, archive(zeros), Bounds(2, len(data) - 1, 1))
         for compress in (bytes, gzip.compress, zstandard.compress):
             with refused(TooLarge, errno.EFBIG):
                 spill(kernel, lab, compress(data), Bounds(size_bytes=len(data) - 1))

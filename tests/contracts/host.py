@@ -82,6 +82,7 @@ class HostContract:
         assert (mounted.target, mounted.kind) == (target, "btrfs")
         assert {"nosuid", "nodev", "rw"} <= set(mounted.flags)
         assert list(lab.tree(target)) == ["."]
+        assert lab.tree(target)["."].mode == 0o755
         kernel.host.unmount(target)
         assert kernel.host.mount_at(target) is None
         assert lab.tree(target)["."].mode == 0o700
@@ -111,6 +112,17 @@ class HostContract:
         with refused(AlreadyExists, errno.EEXIST):
             kernel.host.make_filesystem(image, IMAGE_BYTES)
         assert lab.read_file(image) == b"kept"
+
+    def test_a_file_system_is_not_made_through_a_link(self, kernel: Kernel, lab: Lab) -> None:
+        """EEXIST, wherever it leads; there nothing is made."""
+        for target in ("none", "file"):
+            lab.make_link(f"{lab.directory}/link to {target}", target)
+        lab.write_file(f"{lab.directory}/file", b"kept")
+        for target in ("none", "file"):
+            with refused(AlreadyExists, errno.EEXIST):
+                kernel.host.make_filesystem(f"{lab.directory}/link to {target}", IMAGE_BYTES)
+        assert not lab.exists(f"{lab.directory}/none")
+        assert lab.read_file(f"{lab.directory}/file") == b"kept"
 
     def test_a_file_system_can_be_too_small(self, kernel: Kernel, lab: Lab) -> None:
         """EINVAL, and no file is left."""
@@ -429,6 +441,14 @@ class HostContract:
         lab.make_directory(f"{lab.directory}/source")
         with refused(Missing, errno.ENOENT):
             kernel.host.copy_tree(f"{lab.directory}/source", f"{lab.directory}/target")
+
+    def test_a_copy_into_a_file_is_refused(self, kernel: Kernel, lab: Lab) -> None:
+        """ENOTDIR, and the file stays."""
+        lab.make_directory(f"{lab.directory}/source")
+        lab.write_file(f"{lab.directory}/file", b"kept")
+        with refused(Invalid, errno.ENOTDIR):
+            kernel.host.copy_tree(f"{lab.directory}/source", f"{lab.directory}/file")
+        assert lab.read_file(f"{lab.directory}/file") == b"kept"
 
     def test_a_copy_into_itself_is_refused(self, kernel: Kernel, lab: Lab) -> None:
         """EINVAL, whatever way leads there, and nothing is copied; out of itself it may go."""
