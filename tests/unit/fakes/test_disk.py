@@ -1,4 +1,4 @@
-"""What is on disk, and what a disk takes that is full or read-only since it was set up: no contract can bring that about."""
+"""What is on disk, and what a disk takes that is full or read-only by now: no contract can bring that about."""
 
 from __future__ import annotations
 
