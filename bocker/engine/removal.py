@@ -53,6 +53,8 @@ def remove(kernel: Kernel, settings: Settings, references: tuple[str, ...], forc
     with Doing(kernel, settings, "Looking up what to remove"):
         store.check_format(kernel, settings)
         found = [_resolved(kernel, reference) for reference in dict.fromkeys(references)]
+        if any(isinstance(subject, BockerError) for _, subject in found):
+            store.check_format(kernel, settings)  # or the store went, and nothing was to be found
     removals, seen = [], set()
     for reference, subject in found:
         if isinstance(subject, BockerError):

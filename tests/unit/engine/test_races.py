@@ -18,7 +18,6 @@ from bocker.core.errors import (
     NoSuchContainer,
     NoSuchImage,
     OperationFailed,
-    UsageError,
 )
 from bocker.core.ids import ImageId
 from bocker.core.model import ImageTags
@@ -176,15 +175,16 @@ def test_what_is_there_is_not_said_to_be_gone_where_something_else_is(
     assert gate.is_over
 
 
-def test_a_word_that_names_nothing_is_not_what_is_wrong_where_the_store_went_just_now() -> None:
+@pytest.mark.parametrize("act", [Bench.logs, Bench.rm, Bench.stop])
+def test_a_word_that_names_nothing_is_not_what_is_wrong_where_the_store_went_just_now(
+    act: Callable[[Bench, str], object],
+) -> None:
     bench = with_container()
     call = ("records.read", "containers/ps_42002")
     other, gate = slow(bench, *call, lambda: interference.unmount(bench.world, "/var/bocker"))
     with pytest.raises(HostNotReady, match="no btrfs file system is mounted"):
-        other.logs("ps_42002")
+        act(other, "ps_42002")
     assert gate.is_over
-    with pytest.raises(UsageError):  # which no store would mend
-        other.run("true", hostname="a b")
 
 
 def test_an_image_that_was_replaced_just_now_is_run_as_it_is_now() -> None:
