@@ -71,13 +71,20 @@ def test_an_id_that_is_claimed_and_one_that_is_locked_are_passed_over() -> None:
     assert "ps_42004" in bench.kernel.storage.names()
 
 
-def test_the_last_id_is_waited_for_while_something_of_its_name_is_left() -> None:
+@pytest.mark.parametrize("what", ["lock", "subvolume"])
+def test_the_last_id_is_waited_for_while_something_of_its_name_is_left(what: str) -> None:
     bench = ready(settings=Settings(subnet="10.0.0.0/30"))
-    held = bench.in_another_terminal().kernel.records.lock("ps_42002")
+    other = bench.program()
+    if what == "lock":
+        other.records.lock("ps_42002")
+    else:
+        other.storage.create("ps_42002")
 
     def let_go() -> None:
-        with held:
-            pass
+        if what == "lock":
+            bench.world.kill_program(other)
+        else:
+            other.storage.delete("ps_42002")
 
     bench.world.schedule(0.5, let_go)
     before_ns = bench.kernel.ambient.now_ns()

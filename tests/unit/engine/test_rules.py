@@ -7,7 +7,15 @@ import errno
 import pytest
 
 from bocker.core.addresses import parse_interface
-from bocker.core.errors import BockerError, Damaged, HostNotReady, InvalidValue, NotPrivileged, OperationFailed
+from bocker.core.errors import (
+    BockerError,
+    Damaged,
+    HostNotReady,
+    InvalidValue,
+    NoSuchContainer,
+    NotPrivileged,
+    OperationFailed,
+)
 from bocker.core.ids import ContainerId, ImageId
 from bocker.core.model import ContainerRecord, ImageContent, ImageTags
 from bocker.core.settings import Settings
@@ -92,6 +100,25 @@ def test_what_is_missing_is_said_before_what_failed(
         bench.world.prepare(bench.settings)
     with pytest.raises(BockerError) as failed, Doing(bench.kernel, bench.settings, "Something", needs_store):
         raise kernel_error("network.link", "bridge0", errno.ENODEV)
+    assert type(failed.value) is kind
+
+
+@pytest.mark.parametrize(
+    ("store_is_there", "error", "kind"),
+    [
+        (True, NoSuchContainer("web"), NoSuchContainer),
+        (False, NoSuchContainer("web"), HostNotReady),
+        (False, InvalidValue("'a b' is no host name", "say another"), InvalidValue),
+    ],
+)
+def test_what_seems_not_to_exist_may_be_where_the_store_should_be_and_a_wrong_word_is_wrong_all_the_same(
+    store_is_there: bool, error: BockerError, kind: type[BockerError]
+) -> None:
+    bench = bare()
+    if store_is_there:
+        bench.world.prepare(bench.settings)
+    with pytest.raises(BockerError) as failed, Doing(bench.kernel, bench.settings, "Something"):
+        raise error
     assert type(failed.value) is kind
 
 

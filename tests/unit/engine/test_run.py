@@ -261,6 +261,21 @@ def test_L5_a_full_pool_is_one_clear_error_and_nothing_is_touched() -> None:
     assert list(bench.ps()) == [f"ps_{number}" for number in range(42002, 42007)]
 
 
+def test_L5_a_full_pool_is_said_at_once_also_where_the_first_id_that_is_tried_runs() -> None:
+    bench = ready(settings=Settings(subnet="10.0.0.0/30"))
+    times_ns: list[int] = []
+
+    def run_another(data: bytes) -> None:
+        other = bench.in_another_terminal()
+        begun_ns = other.kernel.ambient.now_ns()
+        with pytest.raises(PoolFull):
+            other.run("true")
+        times_ns.append(other.kernel.ambient.now_ns() - begun_ns)
+
+    bench.run("probe", "echo", "up", ",", "sleep", "5", screen=Screen(run_another))
+    assert [taken_ns < LINGER_S * 1e9 for taken_ns in times_ns] == [True]
+
+
 def test_ids_are_given_after_the_last_one() -> None:
     bench = ready(settings=Settings(subnet="10.0.0.0/29"))
     order = []
