@@ -322,7 +322,7 @@ def make_directory(state: State, path: str, mode: int = 0o755, namespace: int = 
 
 
 def _make(state: State, path: str, mode: int, namespace: int) -> State:
-    spot = locate(state, path.rstrip("/"), namespace)
+    spot = locate(state, path, namespace)
     entry = entry_at(state, spot.place)
     if entry is not None:
         raise Refused(errno.ENOTDIR if entry.kind != DIRECTORY else errno.EEXIST, path)

@@ -309,7 +309,8 @@ class PlansContract(WithContainers):
         process = containers.create(spec)
         assert kernel.processes.release(process) == ("/none", "/none/below", "/etc/none")
         tree = lab.tree(f"{settings.store}/{spec.name}")
-        assert [tree[path].mode for path in ("none", "none/below", "etc/none")] == [0o755, 0o755, 0o644]
+        made = [(tree[path].kind, tree[path].mode) for path in ("none", "none/below", "etc/none")]
+        assert made == [("directory", 0o755), ("directory", 0o755), ("file", 0o644)]
 
     def test_an_optional_mount_that_the_kernel_has_not_is_left_out(
         self, kernel: Kernel, containers: Containers
@@ -354,7 +355,7 @@ class PlansContract(WithContainers):
         self, kernel: Kernel, containers: Containers, user: str
     ) -> None:
         """Neither what the image has in it is there, nor can anything be made, by root or by others."""
-        for words in (("read", "/etc/hosts"), ("write", "/etc/new", "x")):
+        for words in (("read", "/etc/hosts"), ("read", "/etc"), ("write", "/etc/new", "x")):
             process = containers.start(process=program(*words, user=user), masked_paths=("/etc",))
             out, _, ended = finish(kernel, process)
             assert (out, ended) == (b"", Exited(1, None))

@@ -8,8 +8,9 @@ import pytest
 
 from bocker.core.addresses import parse_interface
 from bocker.core.settings import Settings
-from bocker.fakes import FakeKernel, World, images
+from bocker.fakes import FakeKernel, World, images, storage
 from bocker.fakes.state import CHARACTER, DIRECTORY, FILE, SYMLINK, Entry
+from bocker.fakes.world import _place
 from bocker.kernel.errors import Denied
 from bocker.kernel.host import HostFacts, MountPoint
 
@@ -148,3 +149,14 @@ def test_programs_are_of_one_machine_and_apart(world: World, kernel: FakeKernel)
     assert kernel.firewall.tables() == ("bocker",)
     with pytest.raises(Denied):
         other.firewall.tables()
+
+
+def test_a_tree_goes_on_in_what_is_nested(world: World, kernel: FakeKernel) -> None:
+    for path in ("", "/inner"):
+        world.change(
+            "test", "", lambda state, path=path: storage.add_subvolume(state, _place(state, f"/var/bocker/outer{path}"))
+        )
+    world.write_file("/var/bocker/outer/inner/file", b"x")
+    assert sorted(world.tree("/var/bocker/outer")) == ["", "inner", "inner/file"]
+    assert sorted(world.tree("/var/bocker")) == ["", "outer", "outer/inner", "outer/inner/file"]
+    assert world.tree("/var/bocker")["outer/inner/file"].content == b"x"

@@ -201,3 +201,20 @@ def test_a_script_needs_its_interpreter(
     with pytest.raises(StepFailed) as caught:
         kernel.processes.release(process)
     assert (caught.value.step, caught.value.errno) == (plan.STEP_EXECUTE, errno.ENOENT)
+
+
+@pytest.mark.parametrize(("cwd", "is_found"), [("/", True), ("/etc", False)])
+def test_an_interpreter_may_be_looked_for_where_the_program_works(
+    world: World, kernel: FakeKernel, containers: Containers, cwd: str, is_found: bool
+) -> None:
+    """As execve(2) says: it is a path as any other."""
+    spec = containers.spec(process=program(args=("/own/true",), cwd=cwd))
+    world.add_files(f"/var/bocker/{spec.name}/own", {"true": file(b"#!bin/busybox true\n", 0o755)})
+    process = containers.create(spec)
+    if is_found:
+        kernel.processes.release(process)
+        assert finish(kernel, process)[2] == Exited(0, None)
+        return
+    with pytest.raises(StepFailed) as caught:
+        kernel.processes.release(process)
+    assert (caught.value.step, caught.value.errno) == (plan.STEP_EXECUTE, errno.ENOENT)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bocker.core.limits import Limits
 from bocker.core.settings import Settings
 from bocker.fakes import FakeKernel, World, interference, power
 from bocker.kernel.archives import Bounds
@@ -183,3 +184,49 @@ def test_groups_are_in_the_hierarchies_of_their_version() -> None:
         kernel.cgroups.remove("ps_1")
         kernel.cgroups.remove_parent()
         assert world.state.parents == set()
+
+
+def test_what_was_set_before_a_limit_that_is_refused_stays(world: World, kernel: FakeKernel) -> None:
+    """The kernel is told one after the other."""
+    kernel.cgroups.create("ps_1")
+    with pytest.raises(KernelError):
+        kernel.cgroups.limit("ps_1", Limits(cpu_shares=700, pids=5_000_000, memory_bytes=64 << 20))
+    (limits,) = (row.limits for row in world.state.groups.values())
+    assert limits is not None
+    assert (limits.cpu_shares, limits.memory_bytes, limits.pids) == (700, 64 << 20, None)
+
+
+def test_a_mount_is_read_only_once(furnished: World, kernel: FakeKernel) -> None:
+    """By itself, by its file system, and by both."""
+    kernel.host.protect(f"{STORE}/file", "/tmp/protected")
+    interference.make_read_only(furnished, STORE)
+    found = kernel.host.mount_at("/tmp/protected")
+    assert found is not None
+    assert found.flags == ("ro", "nosuid", "nodev")
+
+
+def test_a_file_system_goes_with_its_file_when_nobody_has_it_mounted(world: World, kernel: FakeKernel) -> None:
+    before = len(world.state.filesystems), len(world.state.subvolumes)
+    for is_mounted in (False, True):
+        kernel.host.make_filesystem("/tmp/image", 1 << 30)
+        if is_mounted:
+            kernel.host.mount_image("/tmp/image", "/tmp/mnt")
+        kernel.host.delete("/tmp/image")
+        more = int(is_mounted)
+        assert (len(world.state.filesystems), len(world.state.subvolumes)) == (before[0] + more, before[1] + more)
+
+
+def test_a_lock_that_another_got_first_is_waited_for_on(world: World, kernel: FakeKernel) -> None:
+    """Until that one lets it go."""
+    others = [world.kernel().records, world.kernel().records]
+    held = [others[0].lock("layers")]
+    begun_ns = world.state.clock_ns
+
+    def hand_on() -> None:
+        held.pop().__exit__(None, None, None)
+        held.append(others[1].lock("layers"))
+
+    world.schedule(1.0, hand_on)
+    world.schedule(2.0, lambda: held.pop().__exit__(None, None, None))
+    with kernel.records.lock("layers"):
+        assert world.state.clock_ns - begun_ns >= 2_000_000_000
