@@ -371,7 +371,7 @@ def _is_opaque(state: State, namespace: int, path: str) -> bool:
     parts = path.strip("/").split("/")
     above = ["/" + "/".join(parts[:count]) for count in range(1, len(parts))]
     under = [mounts[target] for target in above if target in mounts]
-    return bool(under) and under[-1].kind in files.OPAQUE
+    return bool(under) and files.filesystem_of(state, under[-1].place).kind in files.OPAQUE
 
 
 def _target(state: State, namespace: int, path: str) -> str:

@@ -271,6 +271,15 @@ class LinksContract:
         assert link_names(kernel)[-3:] == ["ct_bridge", "ct_host", "ct_a"]
         assert [kernel.network.link(link.name) for link in links] == list(links)
 
+    def test_an_index_is_not_given_again_at_once(self, kernel: Kernel) -> None:
+        """The next link has a later one, also when the last one has gone."""
+        indices = []
+        for name in ("ct_a", "ct_b", "ct_c"):
+            kernel.network.create_bridge(name, BRIDGE_MAC)
+            indices.append(kernel.network.link(name).index)
+            kernel.network.delete(name)
+        assert indices == sorted(set(indices))
+
     def test_up_and_down(self, kernel: Kernel) -> None:
         """Twice the same is no error."""
         kernel.network.create_bridge("ct_bridge", BRIDGE_MAC)

@@ -567,6 +567,12 @@ class PlansContract(WithContainers):
             kernel.processes.release(member)
         assert (caught.value.step, caught.value.errno) == (plan.STEP_DIRECTORY, errno.ENOTDIR)
 
+    def test_a_mask_may_lie_on_a_read_only_path_of_the_kernels(self, kernel: Kernel, containers: Containers) -> None:
+        """As deep as it likes."""
+        paths = {"readonly_paths": ("/proc/sys",), "masked_paths": ("/proc/sys/kernel",)}
+        process = containers.start("read", "/proc/sys/kernel/hostname", **paths)
+        assert finish(kernel, process)[::2] == (b"", Exited(1, None))
+
     def test_devices_are_the_hosts(self, kernel: Kernel, containers: Containers) -> None:
         """A node whose number is not the one planned is refused."""
         wrong = (*DEVICES, DEVICES[0].replace(path="/dev/zero"))

@@ -12,6 +12,7 @@ from bocker.core.settings import Settings
 from bocker.fakes import Call, FakeKernel, World, interference
 from bocker.kernel.archives import Bounds
 from bocker.kernel.errors import KernelError
+from bocker.kernel.http import Request
 from tests.contracts.layers import archive
 from tests.contracts.specs import SLEEPER, Containers, is_there
 from tests.unit.fake_lab import FakeStage
@@ -140,3 +141,20 @@ def test_who_needs_a_process_gets_none(world: World, kernel: FakeKernel, contain
     interference.refuse_clones(world, 0)
     for act in calls:
         act()
+
+
+def test_a_group_may_be_given_no_memory_at_all(world: World, kernel: FakeKernel) -> None:
+    """While it uses none."""
+    kernel.cgroups.create("ps_1")
+    assert interference.set_limits(world, PARENT, "ps_1", Limits(memory_bytes=0))
+
+
+def test_who_has_the_process_for_transfers_needs_none(world: World, kernel: FakeKernel) -> None:
+    """It is made by the first transfer, or before; with it, only the server is missing."""
+    other = world.kernel()
+    kernel.http.prepare()
+    interference.refuse_clones(world, errno.EAGAIN)
+    for one, number in ((other, errno.EAGAIN), (kernel, errno.EHOSTUNREACH)):
+        with pytest.raises(KernelError) as caught:
+            one.http.ask(Request("GET", "http://127.0.0.1:1/"))
+        assert caught.value.errno == number

@@ -8,10 +8,13 @@ import pytest
 
 from bocker.core.limits import Limits
 from bocker.fakes import FakeKernel, World, power
-from bocker.fakes.faults import HALF_WAY, Call, Moments, half_way
+from bocker.fakes.faults import HALF_WAY, Call, Moments, faults_of, half_way
 from bocker.fakes.images import file
 from bocker.fakes.state import DIRECTORY, FILE, Entry, State
+from bocker.kernel.archives import Bounds
 from bocker.kernel.errors import Missing
+from tests.contracts.layers import archive
+from tests.contracts.layers import file as layer_file
 
 STORE = "/var/bocker"
 
@@ -181,3 +184,26 @@ def test_a_subvolume_that_was_deleted_is_back_after_a_power_failure(world: World
     top = next(row for row in world.state.subvolumes.values() if "img_2" in row.files)
     assert "img_1" not in top.files
     assert world.state.subvolumes[top.files["img_2"].subvolume].files
+
+
+def test_no_file_of_an_archive_is_half_there(world: World, kernel: FakeKernel, moments: Moments) -> None:
+    """Each gets its name when it is whole."""
+    contents = [bytes([number]) * 100 for number in range(4)]
+    world.write_file("/tmp/archive", archive(*(layer_file(b"x", content) for content in contents)))
+    kernel.archives.spill("/tmp/archive", f"{STORE}/spilled", Bounds())
+    (within,) = (one.state for one in moments.all() if one.place == "within")
+    there = [
+        row.content
+        for tree in within.subvolumes.values()
+        for path, row in tree.files.items()
+        if path.startswith("spilled/")
+    ]
+    assert 0 < len(there) < 4
+    assert {len(content) for content in there} == {100}
+
+
+def test_an_operation_of_the_state_meets_the_faults_of_the_records() -> None:
+    for name in ("claim", "write", "append", "read", "remove", "list", "lock"):
+        pairs = [faults_of([Call(1, f"{port}.{name}", "a/b")]) for port in ("records", "state")]
+        assert len({tuple((type(gate), vars(gate).get("errno")) for gate in gates) for gates in pairs}) == 1
+    assert len(list(faults_of([Call(1, "state.write", "a/b")]))) > 1
