@@ -187,6 +187,7 @@ def test_what_nobody_knows_any_more_of_a_container_is_left_empty() -> None:
     (record,) = bench.records()
     assert (record.image, record.image_source, record.command, record.created_ns) == ("", "", (), 0)
     assert (record.state, record.name, record.process, record.exit_code) == ("dead", None, None, None)
+    assert record.started_ns == 0  # it has run, nobody knows when
 
 
 def test_with_a_container_that_never_began_its_name_goes() -> None:

@@ -87,6 +87,7 @@ def test_what_could_not_be_taken_back_is_left_to_cleanup_and_said() -> None:
         ({"hostname": "a" * 65}, "at most 64"),
         ({"labels": ("colour",)}, "NAME=VALUE"),
         ({"labels": ("=red",)}, "NAME=VALUE"),
+        ({"labels": ("=red=blue",)}, "NAME=VALUE"),
         ({"labels": ("a=b", "colour")}, "NAME=VALUE"),
     ],
 )

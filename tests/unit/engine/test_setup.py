@@ -248,8 +248,10 @@ def test_setup_says_what_to_do_where_another_file_system_is_mounted() -> None:
     """`bocker setup` itself is no help there: it is what refuses."""
     bench = bare()
     mount_tmpfs(bench, "/var/bocker")
+    before = bench.world.dump()
     with pytest.raises(HostNotReady, match="/var/bocker is a tmpfs file system, not btrfs") as caught:
         bench.setup(size_bytes=SMALL)
+    assert bench.world.dump() == before  # nor is a person's own file system restricted to root
     assert caught.value.hint == "unmount it, or choose another place with BOCKER_STORE"
     with pytest.raises(HostNotReady) as caught:
         bench.run("true")
