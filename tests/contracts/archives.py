@@ -33,6 +33,7 @@ ZEROS = {
     "in the middle": b"x" * 70_001 + bytes(HOLE_BYTES) + b"y" * 70_001,
     "at the start": bytes(HOLE_BYTES) + b"end",
     "at the end": b"start" + bytes(HOLE_BYTES),
+    "one block, after what has none": b"x" * HOLE_BYTES + bytes(1 << 12),
     "alone": bytes(HOLE_BYTES),
     "alone, and more than whole blocks": bytes(HOLE_BYTES + 12_345),
     "twice": b"start" + bytes(HOLE_BYTES) + b"middle" + bytes(3 * HOLE_BYTES) + b"end",

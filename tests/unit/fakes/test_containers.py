@@ -31,16 +31,22 @@ def test_what_a_container_has_mounted(world: World, containers: Containers) -> N
     world.add_files("/tmp/source", {})
     process = containers.start(
         *SLEEPER,
-        mounts=(*MOUNTS, Mount("bind", "/mnt", "/tmp/source", flags=("nosuid",)), Mount("none", "/x", optional=True)),
+        mounts=(
+            *MOUNTS,
+            Mount("mqueue", "/dev/mqueue"),
+            Mount("bind", "/mnt", "/tmp/source", flags=("nosuid",)),
+            Mount("none", "/x", optional=True),
+        ),
         files=(File("/etc/hosts", b"x"),),
         readonly_paths=("/etc", "/proc/sys", "/none"),
-        masked_paths=("/proc/kcore", "/usr", "/none"),
+        masked_paths=("/proc/kcore", "/dev/mqueue/own", "/usr", "/none"),
     )
     shown = [(row.target, row.kind, row.source, row.flags) for row in world.mounts(process.identity.pid)]
     assert shown == [
         ("/", "btrfs", "/dev/vdb", ("rw", "nosuid", "nodev", "nosuid", "nodev")),
         ("/proc", "proc", "", ("nosuid", "nodev", "noexec")),
         ("/dev", "tmpfs", "", ()),
+        ("/dev/mqueue", "mqueue", "", ()),
         ("/mnt", "bind", "/tmp/source", ("nosuid",)),
         ("/dev/null", "bind", "", ("ro", "nosuid", "noexec")),
         ("/dev/zero", "bind", "", ("ro", "nosuid", "noexec")),
@@ -48,6 +54,7 @@ def test_what_a_container_has_mounted(world: World, containers: Containers) -> N
         ("/etc", "bind", "/etc", ("ro",)),
         ("/proc/sys", "bind", "/proc/sys", ("ro",)),
         ("/proc/kcore", "mask", "", ("ro",)),
+        ("/dev/mqueue/own", "mask", "", ("ro",)),
         ("/usr", "mask", "", ("ro",)),
     ]
 
