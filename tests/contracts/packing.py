@@ -35,6 +35,7 @@ EVERYTHING = archive(
     directory(b"d", 0o2750, owner=(7, 8), seconds=5),
     NOTE + file(b"d/file", b"content", mode=0o4755, owner=(1000, 1001)),
     pax((b"SCHILY.xattr.security.capability", CAPABILITY)) + file(b"d/capable", b"x"),
+    pax((b"SCHILY.xattr.user.\xff odd", b"kept"), (b"SCHILY.xattr.user.a", b"")) + file(b"d/attributes", b"x"),
     hard_link(b"d/second", b"d/file"),
     SPARSE,
     directory(b"e", seconds=6),
