@@ -233,7 +233,12 @@ def _sleep(state: State, row: ProcessRow, args: tuple[str, ...]) -> State:
 
 
 def _eat(state: State, row: ProcessRow, args: tuple[str, ...]) -> State:
-    """The probe hands the memory back when it goes on; what it says last, it becomes."""
+    """The probe hands the memory back when it goes on; what it says last, it becomes.
+
+    A child that waits for its release is a copy of the engine, and may look larger than the eater.
+    """
+    if any(member.phase == PREPARING for member in groups.members(state, row.group)):
+        raise NotModelled("whom the kernel kills beside a child that was not released")
     after = take_memory(state, row.pid, int(args[0]))
     eater = after.processes.get(row.pid)
     if eater is not None and eater.phase == RUNNING:

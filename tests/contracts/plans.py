@@ -93,7 +93,7 @@ class PlansContract(WithContainers):
         lab.write_file(f"{source}/note", b"kept")
         mounts = (*MOUNTS, Mount("bind", "/mnt", source))
         process = containers.create(containers.spec("read", "/mnt/note", mounts=mounts))
-        kernel.ambient.sleep(0.2)  # it opens them when it comes to it
+        kernel.ambient.sleep(patience(0.2))  # it opens them when it comes to it
         kernel.storage.publish("source", "moved")
         kernel.processes.release(process)
         assert finish(kernel, process)[0] == b"kept"

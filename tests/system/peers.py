@@ -18,12 +18,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.patience import patience
+
 PROGRAMS = ("skopeo", "umoci", "buildah", "podman", "docker-registry", "crun", "dockerd", "docker", "mmdebstrap")
 PACKAGES = ("skopeo", "umoci", "buildah", "podman", "docker-registry", "crun", "docker.io")  # of Debian 12
 ADDRESS = "127.0.0.1:5000"
 CACHES = "/var/lib/containers"
 TIMEOUT_S = 600
-PATIENCE_S = 10.0
+PATIENCE_S = patience(10.0)
 
 REGISTRY = """
 version: 0.1

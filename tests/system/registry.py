@@ -22,6 +22,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from tests.patience import patience
+
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
@@ -33,7 +35,7 @@ USER, PASSWORD = "somebody", "secret"
 HTPASSWD = f"{USER}:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n"  # bcrypt of PASSWORD
 SERVICE, ISSUER = "registry.example", "tokens.example"
 TOKEN_SECONDS = 300
-PATIENCE_S = 10.0
+PATIENCE_S = patience(10.0)
 SETTINGS = """
 version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}

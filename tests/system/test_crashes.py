@@ -42,12 +42,16 @@ class Victim:
 
     def __call__(self, place: str, number: int, *words: str, environment: dict[str, str] | None = None) -> int:
         """Run a command to its end, or to a call; return its exit code."""
-        paths = [os.fspath(Path(__file__).parents[2]), *(path for path in sys.path if path.endswith("site-packages"))]
+        paths = [
+            os.fspath(Path(__file__).parents[2]),
+            *os.environ.get("PYTHONPATH", "").split(":"),
+            *(path for path in sys.path if path.endswith("site-packages")),
+        ]
         command = (self._interpreter, "-m", "tests.system.killed", place, str(number), os.fspath(self._note), *words)
         return subprocess.run(
             command,
             check=False,
-            env={**os.environ, **(environment or {}), "PYTHONPATH": ":".join(paths)},
+            env={**os.environ, **(environment or {}), "PYTHONPATH": ":".join(filter(None, paths))},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

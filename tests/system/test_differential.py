@@ -89,6 +89,7 @@ def test_a_difference_in_an_answer_is_found_and_printed_as_a_test(
 
 def test_a_difference_in_the_world_is_found(agree: Agree, monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: a loopback comes up with another address. No answer tells."""
+    agree(("storage.names", ()))  # what each program begins with is made, and kept
     monkeypatch.setattr(wire, "LOOPBACK", parse_interface("127.0.0.2/8"))
     with pytest.raises(
         AssertionError, match=r"-link netns_a lo up 127\.0\.0\.2/8\n\+link netns_a lo up 127\.0\.0\.1/8"

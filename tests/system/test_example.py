@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,13 @@ PING = ("/bin/busybox", "ping", "-c", "1", "-W", "2")
 
 def lan(*words: str) -> subprocess.CompletedProcess[str]:
     command = (sys.executable, str(ROOT / "examples/lan/lan.py"), *words)
-    return subprocess.run(command, check=False, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    return subprocess.run(
+        command,
+        check=False,
+        env={"PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', ROOT)}"},
+        capture_output=True,
+        text=True,
+    )
 
 
 def run(*words: str) -> str:

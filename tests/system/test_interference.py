@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from bocker.core.settings import Settings
+from tests.patience import patience
 from tests.system import groups, sandbox
 from tests.system.program import FORWARDING, Bocker, Result, make_busybox_root
 from tests.system.waiting import wait_until
@@ -198,7 +199,7 @@ def test_the_name_of_a_namespace_is_removed(host: Host, settings: Settings) -> N
 
 
 def test_the_store_is_unmounted_while_a_container_runs(host: Host) -> None:
-    live = host.begin("live", "/bin/probe", "echo", "up", ",", "sleep", "1.5", ",", "echo", "later")
+    live = host.begin("live", "/bin/probe", "echo", "up", ",", "sleep", f"{patience(1.5)}", ",", "echo", "later")
     do("umount", "-l", host.store)
     for words in (("ps",), ("images",), ("exec", "live", "/bin/true"), ("logs", "live"), ("rm", "live"), ("cleanup",)):
         refused(host(*words), NO_STORE.format(store=host.store))
@@ -216,7 +217,9 @@ def test_the_store_is_unmounted_while_a_container_runs(host: Host) -> None:
 
 def test_the_store_is_mounted_again_while_a_container_runs(host: Host) -> None:
     """It is the same file system for all: the engine that was at work writes down how its container ended."""
-    live = host.begin("live", "/bin/probe", "echo", "up", ",", "sleep", "1.5", ",", "echo", "later", ",", "exit", "3")
+    live = host.begin(
+        "live", "/bin/probe", "echo", "up", ",", "sleep", f"{patience(1.5)}", ",", "echo", "later", ",", "exit", "3"
+    )
     do("umount", "-l", host.store)
     assert host("setup").out.startswith("Mounted: ")
     assert host("exec", "live", "/bin/echo", "hi").out == "hi\n"

@@ -94,7 +94,7 @@ def test_progress_is_told_while_the_child_is_busy(tmp_path: Path) -> None:
     assert (children(), descriptors()) == before
     moments = [started, *(moment for moment, _ in told)]
     gaps = [later - earlier for earlier, later in pairwise(moments)]
-    assert 0.15 < min(gaps) <= max(gaps) < 0.6
+    assert 0.15 < min(gaps) <= max(gaps) < patience(0.6)
 
 
 def test_the_child_has_few_of_roots_rights(tmp_path: Path) -> None:
@@ -107,14 +107,14 @@ def test_the_child_has_few_of_roots_rights(tmp_path: Path) -> None:
         for child in children() - before:
             lines = dict(line.split(":\t") for line in Path(f"/proc/{child}/status").read_text().splitlines())
             seen.append((int(lines["CapEff"], 16), lines["NoNewPrivs"], set(os.listdir(f"/proc/{child}/root"))))
-        if seen:
+        if seen and seen[-1][1] == "1":  # it drops them before it reads the archive, and may just have been made
             raise Enough
 
     with pytest.raises(Enough):
         LinuxArchives().unpack(f"{tmp_path}/blob", f"{tmp_path}/tree", Bounds(), tell)
     kept = mask_of(("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP"))
-    assert [(one[0], one[1]) for one in seen] == [(kept, "1")]
-    assert seen[0][2] <= set(os.listdir(tmp_path / "tree"))
+    assert seen[-1][:2] == (kept, "1")
+    assert seen[-1][2] <= set(os.listdir(tmp_path / "tree"))
 
 
 def test_progress_is_told_of_a_pipe_too(tmp_path: Path) -> None:
@@ -158,6 +158,7 @@ import sys
 from bocker.kernel.archives import Bounds
 from bocker.linux.archives import LinuxArchives
 from bocker.linux.capabilities import mask_of
+from tests.patience import patience
 LinuxArchives().unpack(sys.argv[1], sys.argv[2], Bounds(), lambda done: print(done, flush=True))
 """
 

@@ -28,7 +28,7 @@ from tests.system.http_server import HttpServer
 from tests.system.registry import BASIC, PASSWORD, SERVICE, TOKEN, USER, Registry
 from tests.system.waiting import wait_until
 
-PATIENCE_S = 20.0
+PATIENCE_S = patience(20.0)
 BASIC_WORDS = ("Authorization", "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode())
 HELPER_MIB = 35
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -37,6 +37,7 @@ import os, sys, time
 sys.path[:0] = {path!r}
 from bocker.kernel.http import Request
 from bocker.linux.http import LinuxHttp
+from tests.patience import patience
 http = LinuxHttp()
 url = {url!r}
 def helper():

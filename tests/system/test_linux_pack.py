@@ -31,7 +31,7 @@ PROGRAMS = 60
 MOMENT_NS = 1_234_567_890_000_000_000
 CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
 STRETCH_BYTES = 1 << 16  # of zeros, which become a hole
-SMALL_CHANGE_S = 0.09  # what docker takes for a whole commit
+SMALL_CHANGE_S = patience(0.09)  # what docker takes for a whole commit
 
 
 class Store:
@@ -548,6 +548,7 @@ def test_what_is_no_file_keeps_its_mode_as_the_archive(store: Store) -> None:
 PACK = """
 import sys
 from bocker.linux.archives import LinuxArchives
+from tests.patience import patience
 LinuxArchives().pack(sys.argv[1], None, "-", "plain")
 """
 

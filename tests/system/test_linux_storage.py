@@ -13,9 +13,10 @@ from bocker.kernel.errors import AlreadyExists, Busy, Invalid, Missing, NotEmpty
 from bocker.linux import syscalls
 from bocker.linux.mountinfo import mounts
 from bocker.linux.storage import LinuxStorage
+from tests.patience import patience
 from tests.system.fresh_world import fresh_world
 
-LISTING_S = 0.02
+LISTING_S = patience(0.02)
 EMPTY_DIRECTORY_INODE = 2
 SMALL_DISK = "256M"
 

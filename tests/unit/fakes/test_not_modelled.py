@@ -173,3 +173,12 @@ def test_a_bind_mount_is_what_it_was_when_it_was_opened(world: World, containers
     process = containers.create(containers.spec("exit", "0", mounts=(*MOUNTS, Mount("bind", "/mnt", "/tmp/source"))))
     world.remove("/tmp/source")
     assert containers.kernel.processes.release(process) == ("/mnt",)
+
+
+def test_whom_the_kernel_kills_beside_a_child_that_was_not_released(kernel: FakeKernel, containers: Containers) -> None:
+    """It is a copy of the engine, and may look larger than who takes the memory."""
+    first = containers.start(*SLEEPER)
+    containers.enter(first, "exit", "0")
+    eater = containers.enter(first, "eat", "1000")
+    with pytest.raises(NotModelled):
+        kernel.processes.release(eater)
