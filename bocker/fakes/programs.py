@@ -237,7 +237,8 @@ def _eat(state: State, row: ProcessRow, args: tuple[str, ...]) -> State:
 
     A child that waits for its release is a copy of the engine, and may look larger than the eater.
     """
-    if any(member.phase == PREPARING for member in groups.members(state, row.group)):
+    beside = groups.members(state, row.group) if row.group is not None else ()
+    if any(member.phase == PREPARING for member in beside):
         raise NotModelled("whom the kernel kills beside a child that was not released")
     after = take_memory(state, row.pid, int(args[0]))
     eater = after.processes.get(row.pid)

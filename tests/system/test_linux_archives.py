@@ -20,6 +20,7 @@ from bocker.kernel.errors import Invalid, KernelError, Unsupported
 from bocker.linux.archives import LinuxArchives
 from bocker.linux.capabilities import mask_of
 from tests.contracts import layers
+from tests.patience import patience
 
 CONTENT = bytes(range(256)) * 8000
 LAYER = layers.archive(layers.file(b"file", CONTENT))
@@ -158,7 +159,6 @@ import sys
 from bocker.kernel.archives import Bounds
 from bocker.linux.archives import LinuxArchives
 from bocker.linux.capabilities import mask_of
-from tests.patience import patience
 LinuxArchives().unpack(sys.argv[1], sys.argv[2], Bounds(), lambda done: print(done, flush=True))
 """
 

@@ -24,6 +24,7 @@ from bocker.kernel.http import Answered, Failed, Progress, Request
 from bocker.linux import transfers
 from bocker.linux.http import LinuxHttp, frame
 from tests.contracts.http import BODY, DIGEST, HANGING, PAGE, TRICKLE, Page
+from tests.patience import patience
 from tests.system.http_server import HttpServer
 from tests.system.registry import BASIC, PASSWORD, SERVICE, TOKEN, USER, Registry
 from tests.system.waiting import wait_until
@@ -37,7 +38,6 @@ import os, sys, time
 sys.path[:0] = {path!r}
 from bocker.kernel.http import Request
 from bocker.linux.http import LinuxHttp
-from tests.patience import patience
 http = LinuxHttp()
 url = {url!r}
 def helper():

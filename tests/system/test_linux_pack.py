@@ -23,6 +23,7 @@ from bocker.kernel.archives import GZIP, PLAIN, Bounds, Packed
 from bocker.kernel.errors import Invalid
 from bocker.linux import LinuxKernel, btrfs_search, difference, pack
 from bocker.linux.storage import LinuxStorage
+from tests.patience import patience
 from tests.system.fresh_world import fresh_world
 from tests.system.trees import Attributes, allocated, attributes, fill
 
@@ -548,7 +549,6 @@ def test_what_is_no_file_keeps_its_mode_as_the_archive(store: Store) -> None:
 PACK = """
 import sys
 from bocker.linux.archives import LinuxArchives
-from tests.patience import patience
 LinuxArchives().pack(sys.argv[1], None, "-", "plain")
 """
 
