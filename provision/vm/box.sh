@@ -13,7 +13,7 @@ keys=/usr/share/keyrings/debian-archive-keyring.gpg
 disk_size=6G
 boot_mib=128
 packages="systemd-sysv udev dbus initramfs-tools openssh-server sudo rsync python3 python3-venv btrfs-progs iproute2 nftables
-    procps kmod zstd busybox-static ca-certificates e2fsprogs libcap2-bin openssl xz-utils
+    procps kmod zstd busybox-static libarchive-tools ca-certificates e2fsprogs libcap2-bin openssl xz-utils
     skopeo umoci podman buildah docker-registry docker.io crun mmdebstrap"
 unwanted="e2scrub_reap.service e2scrub_all.timer apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer
     fstrim.timer systemd-networkd-wait-online.service docker.service docker.socket containerd.service

@@ -301,6 +301,15 @@ class MoveContract:
         assert (moved.mac, moved.up, moved.master, moved.addresses) == (mac, False, None, ())
         assert "ct_host" not in link_names(kernel)
 
+    def test_a_link_that_moves_to_where_it_is_stays_as_it_is(self, kernel: Kernel) -> None:
+        """And is no other one of its name there, in the namespace of this program under another name."""
+        make_pair(kernel)
+        kernel.namespaces.link("netns_own", kernel.processes.myself().pid)
+        before = kernel.network.links()
+        kernel.network.move("ct_host", "netns_own")
+        assert kernel.network.links() == before
+        kernel.namespaces.remove("netns_own")
+
     def test_a_link_whose_name_is_taken_there_stays(self, kernel: Kernel) -> None:
         """EEXIST, and it is as it was."""
         make_pair(kernel)
