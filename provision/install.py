@@ -64,11 +64,14 @@ STARTER = """\
 #!{prefix}/bin/python3 -IS
 import marshal, posix, sys
 sys.path += ["{prefix}/site", "{prefix}/packages"]
-descriptor = posix.open("{prefix}/bundle", posix.O_RDONLY | posix.O_CLOEXEC)
-loader, index, groups, start = marshal.loads(posix.pread(descriptor, {head_bytes}, 0))
-exec(loader)
-install(descriptor, index, groups, start)
-from bocker.cli.main import launch
+try:
+    descriptor = posix.open("{prefix}/bundle", posix.O_RDONLY | posix.O_CLOEXEC)
+    loader, index, groups, start = marshal.loads(posix.pread(descriptor, {head_bytes}, 0))
+    exec(loader)
+    install(descriptor, index, groups, start)
+    from bocker.cli.main import launch
+except KeyboardInterrupt:  # nothing was begun, so there is nothing to say
+    posix._exit(130)
 launch()
 """
 
