@@ -70,9 +70,9 @@ try:
     exec(loader)
     install(descriptor, index, groups, start)
     from bocker.cli.main import launch
+    launch()
 except KeyboardInterrupt:  # nothing was begun, so there is nothing to say
     posix._exit(130)
-launch()
 """
 
 

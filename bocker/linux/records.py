@@ -47,7 +47,8 @@ class LinuxRecords(Records):
         self._appending: tuple[str, int] | None = None  # the path that was last appended to, open
 
     def __del__(self) -> None:
-        self._stop_appending()
+        if hasattr(self, "_appending"):  # a signal may come while it is made
+            self._stop_appending()
 
     def claim(self, key: str, data: bytes) -> None:
         """Create a record; see the port."""
