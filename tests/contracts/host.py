@@ -11,6 +11,8 @@ from tests.contracts.lab import DENIED, FULL, MISSING, READ_ONLY
 from tests.contracts.refusals import refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bocker.kernel import Kernel
     from tests.contracts.lab import Lab
 
@@ -22,6 +24,13 @@ ODD_NAME = "a b\t\n\\"
 
 
 class HostContract:
+    @pytest.fixture
+    def forwarding(self, kernel: Kernel) -> Iterator[None]:
+        """Put the setting back that tests change."""
+        before = kernel.host.read_sysctl(FORWARDING)
+        yield
+        kernel.host.write_sysctl(FORWARDING, before)
+
     def test_the_facts_of_a_privileged_host(self, kernel: Kernel) -> None:
         """These tests need root; the program runs from a file, on at least one processor."""
         facts = kernel.host.facts()
@@ -551,6 +560,7 @@ class HostContract:
         with refused(Invalid, errno.EISDIR):
             kernel.host.read(lab.directory)
 
+    @pytest.mark.usefixtures("forwarding")
     def test_a_kernel_setting_can_be_changed(self, kernel: Kernel) -> None:
         """It reads back without the newline."""
         for value in ("1", "0", "1"):
@@ -569,6 +579,7 @@ class HostContract:
             ("", "1"),
         ],
     )
+    @pytest.mark.usefixtures("forwarding")
     def test_a_kernel_setting_is_a_number_as_C_writes_them(self, kernel: Kernel, value: str, kept: str) -> None:
         """The first of what is written, and nothing changes when that is nothing."""
         kernel.host.write_sysctl(FORWARDING, "1")
@@ -576,6 +587,7 @@ class HostContract:
         assert kernel.host.read_sysctl(FORWARDING) == kept
 
     @pytest.mark.parametrize("names", [ALL_NAMES, ALL_NAMES[::-1]])
+    @pytest.mark.usefixtures("forwarding")
     def test_forwarding_has_two_names(self, kernel: Kernel, names: tuple[str, str]) -> None:
         """It is one variable."""
         for value in ("0", "1"):
@@ -586,6 +598,7 @@ class HostContract:
     @pytest.mark.parametrize(
         "garbage", ["garbage", "-", "--1", "1-", " ", "x 1", "08", "0x", "1_0", "\u0661", "2147483648"]
     )
+    @pytest.mark.usefixtures("forwarding")
     def test_a_kernel_setting_refuses_garbage(self, kernel: Kernel, value: str, garbage: str) -> None:
         """EINVAL, and the value stays; a negative number is one."""
         kernel.host.write_sysctl(FORWARDING, value)
