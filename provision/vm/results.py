@@ -85,7 +85,9 @@ class Row(NamedTuple):
     def write(self, file: Path) -> None:
         """Put it into the table, in place of the one that this kernel had."""
         lines = [line for line in file.read_text().splitlines() if not line.startswith(f"| {self.suite} | ")]
-        last = max(place for place, line in enumerate(lines) if re.match(r"\| [\w' -]+ \| \d|\|---", line))
+        last = next(place for place, line in enumerate(lines) if line.startswith("| kernel of |")) + 1
+        while last + 1 < len(lines) and lines[last + 1].startswith("|"):
+            last += 1
         lines.insert(last + 1, self.text())
         file.write_text("\n".join(lines) + "\n")
 
