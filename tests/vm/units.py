@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 
-from tests.patience import patience
 from tests.system.program import Bocker
 from tests.system.waiting import wait_until
 
@@ -18,7 +17,7 @@ def start(bocker: Bocker, name: str, *words: str) -> None:
     order = ("--property=After=bocker.service", "--property=TimeoutStopSec=10")  # it ends before the store's mount
     unit = ("systemd-run", "--quiet", "--collect", f"--unit=vm-{name}", *order)
     subprocess.run((*unit, bocker.launcher, "run", "--name", name, *words), check=True)
-    wait_until(lambda: bocker("exec", name, "/bin/true").code == 0, patience(10))
+    wait_until(lambda: bocker("exec", name, "/bin/true").code == 0)
 
 
 def group_of(bocker: Bocker, name: str) -> str:
