@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bocker.kernel.errors import KernelError, StepFailed
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from bocker.kernel.errors import KernelError
 
 
 @contextmanager
@@ -20,3 +20,11 @@ def refused(kind: type[KernelError], number: int | None = None) -> Iterator[None
         yield
     assert type(caught.value) is kind
     assert number in (None, caught.value.errno)
+
+
+@contextmanager
+def step_fails(step: str, number: int) -> Iterator[None]:
+    """Expect that a child fails at a step of its plan."""
+    with pytest.raises(StepFailed) as caught:
+        yield
+    assert (caught.value.step, caught.value.errno) == (step, number)

@@ -210,3 +210,9 @@ def _removed(kernel: Kernel, group: str) -> bool:
     except KernelError as error:
         return isinstance(error, Missing)
     return True
+
+
+def wait_for_sleep(kernel: Kernel, process: Process) -> None:
+    """Wait until a program that says `ready` sleeps, and needs no program of its root any more."""
+    wait_for_output(kernel, process, b"ready")
+    kernel.ambient.sleep(patience(0.2))

@@ -9,8 +9,8 @@ import pytest
 
 from bocker.core import spec as plan
 from bocker.core.spec import File
-from bocker.kernel.errors import StepFailed
 from bocker.kernel.processes import Exited
+from tests.contracts.refusals import step_fails
 from tests.contracts.specs import (
     SLEEPER,
     Containers,
@@ -188,9 +188,8 @@ class UsersContract(WithContainers):
         spec = containers.spec(process=program("write", "/tmp/ran", "x", user=user))
         self._write_accounts(spec, settings, lab)
         process = containers.create(spec)
-        with pytest.raises(StepFailed) as caught:
+        with step_fails(plan.STEP_USER, number):
             kernel.processes.release(process)
-        assert (caught.value.step, caught.value.errno) == (plan.STEP_USER, number)
         assert not lab.exists(f"{settings.store}/{spec.name}/tmp/ran")
 
     def test_a_member_has_its_own_user(
@@ -206,9 +205,8 @@ class UsersContract(WithContainers):
         assert said[0].split() == [b"4000"] * 3 + [b"50"] * 3
         assert b"HOME=/root" in said
         other = containers.enter(first, process=program("ids", user="nobody"))
-        with pytest.raises(StepFailed) as caught:
+        with step_fails(plan.STEP_USER, errno.ENOENT):
             kernel.processes.release(other)
-        assert (caught.value.step, caught.value.errno) == (plan.STEP_USER, errno.ENOENT)
 
     @pytest.mark.parametrize("kind", ODD_FILES)
     def test_users_are_read_from_plain_files_of_the_root_only(
@@ -234,9 +232,8 @@ class UsersContract(WithContainers):
         first = containers.create(spec)
         kernel.processes.release(first)
         member = containers.enter(first, process=program("ids", user="web"))
-        with pytest.raises(StepFailed) as caught:
+        with step_fails(plan.STEP_USER, errno.ENOENT):
             kernel.processes.release(member)
-        assert (caught.value.step, caught.value.errno) == (plan.STEP_USER, errno.ENOENT)
         member = containers.execute(first, process=program("ids", user="1000"))
         assert finish(kernel, member)[0].split() == [b"1000"] * 3 + [b"0"] * 3
 

@@ -13,8 +13,8 @@ from bocker.core.spec import File, Mount
 from bocker.fakes import FakeKernel, World
 from bocker.fakes.images import file
 from bocker.fakes.state import State
-from bocker.kernel.errors import StepFailed
 from bocker.kernel.processes import Exited
+from tests.contracts.refusals import step_fails
 from tests.contracts.specs import MOUNTS, SLEEPER, Containers, finish, program, wait_for_output
 from tests.unit.fake_lab import FakeStage
 
@@ -193,9 +193,8 @@ def test_who_may_execute_a_file_of_roots(
         assert world.process(process.identity.pid).program == "/own/true"
         assert finish(kernel, process)[2] == Exited(0, None)
         return
-    with pytest.raises(StepFailed) as caught:
+    with step_fails(plan.STEP_EXECUTE, errno.EACCES):
         kernel.processes.release(process)
-    assert (caught.value.step, caught.value.errno) == (plan.STEP_EXECUTE, errno.EACCES)
 
 
 @pytest.mark.parametrize("interpreter", ["/bin/none", "none"])
@@ -205,9 +204,8 @@ def test_a_script_needs_its_interpreter(
     spec = containers.spec(process=program(args=("/own/true",)))
     world.add_files(f"/var/bocker/{spec.name}/own", {"true": file(f"#!{interpreter} x\n".encode(), 0o755)})
     process = containers.create(spec)
-    with pytest.raises(StepFailed) as caught:
+    with step_fails(plan.STEP_EXECUTE, errno.ENOENT):
         kernel.processes.release(process)
-    assert (caught.value.step, caught.value.errno) == (plan.STEP_EXECUTE, errno.ENOENT)
 
 
 @pytest.mark.parametrize(("cwd", "is_found"), [("/", True), ("/etc", False)])
@@ -222,6 +220,5 @@ def test_an_interpreter_may_be_looked_for_where_the_program_works(
         kernel.processes.release(process)
         assert finish(kernel, process)[2] == Exited(0, None)
         return
-    with pytest.raises(StepFailed) as caught:
+    with step_fails(plan.STEP_EXECUTE, errno.ENOENT):
         kernel.processes.release(process)
-    assert (caught.value.step, caught.value.errno) == (plan.STEP_EXECUTE, errno.ENOENT)
