@@ -71,7 +71,7 @@ try:
     install(descriptor, index, groups, start)
     from bocker.cli.main import launch
     launch()
-except KeyboardInterrupt:  # nothing was begun, so there is nothing to say
+except KeyboardInterrupt:  # while it is loaded; what comes after that is told by `main`
     posix._exit(130)
 """
 

@@ -32,6 +32,11 @@ class Limits(Value):
     pids: int | None = DEFAULT_PIDS
     cpu_quota_us: int | None = None
 
+    @property
+    def is_below_nothing(self) -> bool:
+        """Whether one of them is negative, which version 1 of control groups would take for no bound at all."""
+        return min(self.cpu_shares, self.memory_bytes, self.pids or 0, self.cpu_quota_us or 0) < 0
+
 
 def parse_cpu_shares(text: str, setting: str) -> int:
     """Read relative processor shares, 2 to 262144; `setting` is named when they can't be read."""

@@ -43,7 +43,6 @@ from bocker.kernel.processes import Exited
 CAN_NOT_BECOME = 127  # how a child exits that could not become its program
 KINDS = files.OPAQUE | {"tmpfs", "bind"}
 LONGEST_HOSTNAME = 64
-NULL = (1, 3)
 ROOT_FLAGS = ("nosuid", "nodev")
 NAMESPACED_SYSCTLS = ("net.", "kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
 DEFAULT_PATH = "/bin:/usr/bin"  # execvp(3), where the environment has none
@@ -254,10 +253,10 @@ def prepare_mounts(state: State, pid: int, spec: ContainerSpec) -> State:
 
 
 def _is_missing(state: State, path: str) -> bool:
-    return entry_or_none(state, HOST, path, follow=True) is None
+    return _entry_or_none(state, HOST, path, follow=True) is None
 
 
-def entry_or_none(state: State, namespace: int, path: str, follow: bool = False) -> Entry | None:
+def _entry_or_none(state: State, namespace: int, path: str, follow: bool = False) -> Entry | None:
     """Return what a path leads to, None for ENOENT; anything else in its way is refused."""
     try:
         return files.existing(state, path, namespace, follow)[1]
@@ -337,7 +336,7 @@ def mount_point(state: State, namespace: int, target: str, kind: str, made: list
     """
     if _is_opaque(state, namespace, target):
         return state
-    there = entry_or_none(state, namespace, target)
+    there = _entry_or_none(state, namespace, target)
     if there is None:
         return _make(state, namespace, target, Entry(DIRECTORY) if kind == DIRECTORY else Entry(FILE, 0o644), made)
     if (kind == DIRECTORY) != (there.kind == DIRECTORY):
@@ -404,7 +403,7 @@ def _device_of(state: State, path: str, number: tuple[int, int]) -> Place:
 
 
 def _make_link(state: State, namespace: int, path: str, target: str, made: list[str]) -> State:
-    if entry_or_none(state, namespace, path) is not None:
+    if _entry_or_none(state, namespace, path) is not None:
         return state
     return _make(state, namespace, path, Entry(SYMLINK, 0o777, target=target), made)
 
@@ -416,7 +415,7 @@ def _mask(state: State, namespace: int, path: str) -> State:
     if _is_opaque(state, namespace, path) or files.existing(state, path, namespace, follow=False)[1].kind == DIRECTORY:
         state, place = own_tree(state, namespace, "mask", Entry(DIRECTORY, 0o555))
     else:
-        place = _device_of(state, "/dev/null", NULL)
+        place = _device_of(state, "/dev/null", files.NULL)
     return files.add_mount(state, MountRow(_target(state, namespace, path), place, "mask", "", ("ro",)), namespace)
 
 
@@ -432,7 +431,7 @@ def _make_read_only(state: State, namespace: int, path: str) -> State:
 
 def _is_there(state: State, namespace: int, path: str) -> bool:
     """What the kernel's own file systems hold is taken to be there."""
-    return _is_opaque(state, namespace, path) or entry_or_none(state, namespace, path) is not None
+    return _is_opaque(state, namespace, path) or _entry_or_none(state, namespace, path) is not None
 
 
 def identify(state: State, pid: int) -> State:
@@ -472,7 +471,7 @@ def drop_privileges(state: State, pid: int) -> State:
     spec = row.spec
     assert spec is not None
     namespace = row.namespaces[plan.MOUNT]
-    if not spec.standard_input and files.existing(state, "/dev/null", namespace, follow=False)[1].device != NULL:
+    if not spec.standard_input and files.existing(state, "/dev/null", namespace, follow=False)[1].device != files.NULL:
         raise Refused(errno.ENODEV, "/dev/null")
     if not CAPABILITIES.issuperset(spec.process.capabilities):
         raise NotModelled("a capability that there is not")

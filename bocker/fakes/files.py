@@ -182,14 +182,9 @@ def check_writable(state: State, spot: Spot) -> None:
 
 def check_no_directory(state: State, spot: Spot) -> None:
     """Refuse EISDIR where a file would take a directory's place, or go from it: rename(2), unlink(2)."""
-    if is_directory_at(state, spot.place):
+    entry = entry_at(state, spot.place)
+    if entry is not None and entry.kind == DIRECTORY:
         raise Refused(errno.EISDIR, spot.path)
-
-
-def is_directory_at(state: State, place: Place) -> bool:
-    """Tell whether there is a directory at a place."""
-    entry = entry_at(state, place)
-    return entry is not None and entry.kind == DIRECTORY
 
 
 def is_read_only(state: State, place: Place) -> bool:

@@ -49,7 +49,7 @@ def set_limits(before: Limits | None, limits: Limits, used: int) -> tuple[Limits
     EINVAL for what can't be and EBUSY for less memory than is used, the ones before it stay."""
     now = before or UNLIMITED
     quota_us = limits.cpu_quota_us
-    if min(limits.cpu_shares, limits.memory_bytes, limits.pids or 0, quota_us or 0) < 0:
+    if limits.is_below_nothing:
         return now, Refused(errno.EINVAL)  # nothing is set
     now = now.replace(cpu_shares=min(max(limits.cpu_shares, LOWEST_CPU_SHARES), HIGHEST_CPU_SHARES))
     if quota_us is not None and quota_us < LOWEST_QUOTA_US:

@@ -52,7 +52,8 @@ class LinuxCgroups(Cgroups):
         """Set limits; see the port."""
         with translated("cgroups.limit", name):
             component(name)
-            _check(limits)
+            if limits.is_below_nothing:
+                raise OSError(errno.EINVAL, "a limit below nothing")
             return self._groups().limit(name, limits, device_rules)
 
     def add(self, name: str, pid: int) -> None:
@@ -106,12 +107,6 @@ class LinuxCgroups(Cgroups):
         if key not in _found:
             _found[key] = _detect(*key)
         return _found[key]
-
-
-def _check(limits: Limits) -> None:
-    """Refuse what the kernel of version 1 would take for no bound at all: -1."""
-    if min(limits.cpu_shares, limits.memory_bytes, limits.pids or 0, limits.cpu_quota_us or 0) < 0:
-        raise OSError(errno.EINVAL, "a limit below nothing")
 
 
 def _detect(mountinfo: str, parent: str) -> GroupsV1 | GroupsV2:

@@ -6,12 +6,8 @@ from bocker.linux.files import read_file
 
 _boot_id = ""
 _DEAD = frozenset({b"Z", b"X", b"x"})
-_STATE, _FLAGS, _THREADS, _START = (
-    0,
-    6,
-    17,
-    19,
-)  # fields 3, 9, 20 and 22, counted after the name, which may hold anything
+# Fields 3, 9, 20 and 22, counted after the name, which may hold anything.
+_STATE, _FLAGS, _THREADS, _START = 0, 6, 17, 19
 _EXITING = 0x4  # PF_EXITING of the kernel's `sched.h`
 
 
