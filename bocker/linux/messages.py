@@ -97,9 +97,14 @@ def read_address(body: bytes) -> tuple[int, Interface] | None:
     return index, Interface(int.from_bytes(address, "big"), prefix_length)
 
 
+def octets(mac: str) -> bytes:
+    """Return the six bytes of a MAC; raise ValueError for what is none."""
+    return bytes.fromhex(mac.replace(":", ""))
+
+
 def create_veth(name: str, peer: str, mac: str, bridge_index: int, namespace_fd: int | None) -> bytes:
     """Make a veth pair: `name` here, up, on a bridge; `peer` with `mac`, down, in a namespace (None: here)."""
-    inside = _name(peer) + _attribute(_IFLA_ADDRESS, _mac(mac))
+    inside = _name(peer) + _attribute(_IFLA_ADDRESS, octets(mac))
     if namespace_fd is not None:
         inside += _attribute_u32(_IFLA_NET_NS_FD, namespace_fd)
     data = _attribute(_VETH_INFO_PEER, _IFINFO.pack(0, 0, 0, 0, 0) + inside)
@@ -187,10 +192,6 @@ def _attribute_u32(kind: int, number: int) -> bytes:
 
 def _name(name: str) -> bytes:
     return _attribute(_IFLA_IFNAME, os.fsencode(name) + b"\0")
-
-
-def _mac(mac: str) -> bytes:
-    return bytes.fromhex(mac.replace(":", ""))
 
 
 def _attributes(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:

@@ -39,6 +39,7 @@ class LinuxNetwork(Network):
         """See the port; RTM_NEWLINK."""
         with translated("network.create_bridge", name):
             _check(name)
+            _check_mac(mac)
             with _iproute() as route:
                 route.link("add", ifname=name, kind="bridge", address=mac)
 
@@ -48,6 +49,7 @@ class LinuxNetwork(Network):
             _check(name, peer, bridge)
             with _Session(None) as descriptor, _Opened(self._path(namespace)) as there:
                 index = link_named(descriptor, bridge).index
+                _check_mac(mac)
                 exchange(descriptor, messages.create_veth(name, peer, mac, index, there))
 
     def delete(self, name: str, namespace: str | None = None) -> None:
@@ -190,6 +192,13 @@ def _check(*names: str) -> None:
             raise OSError(errno.ERANGE, "longer than a link's name can be")
         if encoded in {b"", b".", b".."} or any(byte in _NEVER_IN_A_NAME for byte in encoded):
             raise OSError(errno.EINVAL, "no link's name")
+
+
+def _check_mac(mac: str) -> None:
+    """Raise OSError for a multicast or zero MAC, which Linux 6.1 meets after a name that is taken, and 6.18 before."""
+    octets = messages.octets(mac)
+    if octets[0] & 1 or not any(octets):
+        raise OSError(errno.EADDRNOTAVAIL, "no link's MAC")
 
 
 def _link(reply: messages.LinkReply, master: str | None, addresses: tuple[Interface, ...]) -> Link:

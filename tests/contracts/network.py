@@ -147,6 +147,12 @@ class VethContract:
             kernel.network.create_veth("ct_both", "ct_both", OTHER_MAC, "ct_bridge")
         assert "ct_both" not in link_names(kernel)
 
+    def test_an_impossible_mac_is_seen_before_a_bridge_that_is_there(self, kernel: Kernel) -> None:
+        """As with a pair."""
+        make_bridge(kernel)
+        with refused(Invalid, errno.EADDRNOTAVAIL):
+            kernel.network.create_bridge("ct_bridge", BAD_MACS[0])
+
     @pytest.mark.parametrize("mac", BAD_MACS)
     def test_a_pair_with_an_impossible_mac_is_refused(self, kernel: Kernel, mac: str) -> None:
         """Multicast or zero: EADDRNOTAVAIL, and nothing is made."""

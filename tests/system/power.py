@@ -16,14 +16,17 @@ DISK = "128M"
 
 
 class Machine:
-    """A disk below `directory`, mounted at `store`; `close` takes the mounts away."""
+    """A disk below `directory`, mounted at `store`; `close` takes the mounts away.
+
+    What is seen where the store is not mounted is no btrfs, wherever `directory` is.
+    """
 
     def __init__(self, directory: str) -> None:
         self._disk = f"{directory}/disk"
-        self.store = f"{directory}/mounted"
+        self.store = f"{self._disk}/mounted"
         os.mkdir(self._disk)
-        os.mkdir(self.store)
         syscalls.mount(b"disk", os.fsencode(self._disk), b"tmpfs", 0)
+        os.mkdir(self.store)
         subprocess.run(("truncate", "-s", DISK, self._image), check=True)
         subprocess.run(("mkfs.btrfs", "--quiet", self._image), check=True, capture_output=True)
         self._mount()

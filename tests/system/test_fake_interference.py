@@ -174,7 +174,7 @@ def test_a_store_is_unmounted_that_is_in_use(stores: Twins) -> None:
         assert stores.settings.store not in device
         (row,) = (row for row in mounts if row.target == stores.settings.store)
         loop = subprocess.run(
-            ["losetup", "-n", "-O", "NAME", "-j", f"{os.path.dirname(stores.settings.store)}/disk/image"],
+            ["losetup", "-n", "-O", "NAME", "-j", f"{os.path.dirname(stores.settings.store)}/image"],
             check=True,
             capture_output=True,
             text=True,

@@ -13,6 +13,7 @@ import os
 import socket
 import stat
 import struct
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -114,6 +115,7 @@ def _loop_devices(_: Settings) -> Iterator[str]:
     Loop devices are the machine's: those of another sandbox have files of the same names.
     """
     here = {line.split()[2] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    here.add(_pair(os.stat(tempfile.gettempdir()).st_dev))  # a btrfs says of its files another one than of the mount
     for path in glob.glob("/sys/block/loop*/loop/backing_file"):
         name = path.split("/")[3]
         with suppress(OSError):  # it has just been given back
@@ -129,6 +131,10 @@ def _device_of_file(loop: str) -> str:
         (device,) = struct.unpack_from("=Q", fcntl.ioctl(fd, LOOP_GET_STATUS64, bytes(LOOP_INFO_BYTES)))
     finally:
         os.close(fd)
+    return _pair(device)
+
+
+def _pair(device: int) -> str:
     return f"{os.major(device)}:{os.minor(device)}"
 
 
