@@ -54,7 +54,7 @@ def test_zstd_without_its_library_is_unsupported(tmp_path: Path, monkeypatch: py
         unpack(tmp_path, zstandard.compress(LAYER))
 
 
-@pytest.mark.parametrize("blob", [LAYER, b"<html>" * 100, gzip.compress(LAYER)[:-100], LAYER[:-2000]])
+@pytest.mark.parametrize("blob", [LAYER, b"<html>" * 100, gzip.compress(LAYER)[:-100], LAYER[:-2000]], ids=len)
 def test_no_process_and_no_descriptor_is_left(tmp_path: Path, blob: bytes) -> None:
     """Whether it succeeds, is refused by the child, or by the parent."""
     before = children(), descriptors()
