@@ -74,10 +74,10 @@ class FakeHost(View, Host):
         self._change("write_sysctl", name, lambda state: _write_sysctl(state, name, value))
 
     def _facts(self, state: State) -> HostFacts:
-        # As a program that is started now sees it: one that runs keeps the mount by which it was started.
-        read_only = "ro" in files.locate(state, images.INTERPRETER).mount.flags
-        world = self._world
-        return HostFacts(world.privileged, world.processors, images.INTERPRETER, read_only, world.kernel_version)
+        world, program = self._world, self._kernel
+        return HostFacts(
+            world.privileged, world.processors, images.INTERPRETER, program.interpreter_read_only, world.kernel_version
+        )
 
 
 def _mount_at(state: State, target: str) -> MountPoint | None:

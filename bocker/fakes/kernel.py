@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from bocker.core.settings import Settings
+from bocker.fakes import files, images
 from bocker.fakes.accounts import FakeAccounts
 from bocker.fakes.ambient import FakeAmbient
 from bocker.fakes.archives import FakeArchives
@@ -37,7 +38,7 @@ class FakeKernel(Kernel):
     `may_administer_network` stands for CAP_NET_ADMIN.
     """
 
-    __slots__ = ("dead", "gate", "may_administer_network", "pid", "settings", "world")
+    __slots__ = ("dead", "gate", "interpreter_read_only", "may_administer_network", "pid", "settings", "world")
 
     def __init__(self, world: World, settings: Settings, pid: int, gate: Gate) -> None:
         self.world = world
@@ -46,6 +47,7 @@ class FakeKernel(Kernel):
         self.gate = gate
         self.dead = False
         self.may_administer_network = True
+        self.interpreter_read_only = "ro" in files.locate(world.state, images.INTERPRETER).mount.flags
         self.storage = FakeStorage(self)
         self.records = FakeRecords(self, "records", f"{settings.store}/.meta")
         self.state = FakeRecords(self, "state", settings.state)

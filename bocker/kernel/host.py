@@ -19,8 +19,9 @@ class MountPoint(Value):
 
 class HostFacts(Value):
     """What the host is. `interpreter` is the file that this program runs from, which a container
-    could reach as `/proc/self/exe`; `interpreter_read_only` whether its mount protects it.
-    `kernel_version`: the first two numbers of the kernel's release."""
+    could reach as `/proc/self/exe`; `interpreter_read_only` whether the mount by which it was
+    started protects it: that does not change while the program runs. `kernel_version`: the first two
+    numbers of the kernel's release."""
 
     privileged: bool
     processors: int

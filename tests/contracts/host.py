@@ -40,6 +40,14 @@ class HostContract:
         assert facts.interpreter_read_only in {True, False}
         assert facts.kernel_version > (5, 0)
 
+    def test_a_program_keeps_the_mount_by_which_it_was_started(self, kernel: Kernel) -> None:
+        """Whether its interpreter is read-only does not change when that is protected: the next program has it so."""
+        before = kernel.host.facts()
+        kernel.host.protect(before.interpreter, before.interpreter)
+        after = kernel.host.facts()
+        kernel.host.unmount(before.interpreter, detach=True)
+        assert after == before
+
     def test_nothing_is_mounted_at_a_plain_directory(self, kernel: Kernel, lab: Lab) -> None:
         """None, although it lies in a mount; the same where there is no directory."""
         assert kernel.host.mount_at(lab.directory) is None

@@ -77,7 +77,9 @@ class Bench:
 
     def setup(self, **options: object) -> tuple[str, ...]:
         """`bocker setup`."""
-        return setup.setup(self.kernel, self.settings, setup.SetupOptions(**options))  # type: ignore[arg-type]
+        lines = setup.setup(self.kernel, self.settings, setup.SetupOptions(**options))  # type: ignore[arg-type]
+        self.kernel = self.program()  # the next command, by an interpreter that is protected now
+        return lines
 
     def add_image(self, files: Mapping[str, Entry] | None = None, tag: str | None = None) -> str:
         """Make an image with the probe program in it, and `files`."""

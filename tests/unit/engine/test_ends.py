@@ -97,8 +97,8 @@ def test_exec_is_refused_where_the_interpreter_could_be_overwritten() -> None:
     bench = ready()
 
     def execute(data: bytes) -> None:
+        bench.program().host.unmount("/usr/bin/python3.11")
         other = bench.in_another_terminal()
-        other.kernel.host.unmount("/usr/bin/python3.11")
         with pytest.raises(HostNotReady, match="overwrite the interpreter"):
             other.execute("web", "true")
 

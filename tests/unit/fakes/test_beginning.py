@@ -95,12 +95,12 @@ def test_the_facts_of_a_machine(kernel: FakeKernel) -> None:
     )
 
 
-def test_an_interpreter_that_is_protected_is_read_only(kernel: FakeKernel) -> None:
-    """To who starts it then: on Linux a program that runs keeps the mount by which it was started."""
-    kernel.host.protect("/usr/bin/python3.11", "/usr/bin/python3.11")
-    assert kernel.host.facts().interpreter_read_only
-    kernel.host.unmount("/usr/bin/python3.11")
-    assert not kernel.host.facts().interpreter_read_only
+def test_an_interpreter_that_is_protected_is_read_only_to_who_starts_then(world: World, kernel: FakeKernel) -> None:
+    interpreter = kernel.host.facts().interpreter
+    kernel.host.protect(interpreter, interpreter)
+    later = world.kernel()
+    kernel.host.unmount(interpreter)
+    assert [one.host.facts().interpreter_read_only for one in (kernel, later, world.kernel())] == [False, True, False]
 
 
 @pytest.mark.parametrize("swap", [True, False])
