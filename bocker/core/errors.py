@@ -55,9 +55,17 @@ class NoSuchContainer(BockerError):
 class NoSuchObject(BockerError):
     """Neither a container nor an image is called that."""
 
+    text = "No container or image named '{}' exists"
+
     def __init__(self, reference: str) -> None:
-        super().__init__(f"No container or image named '{reference}' exists")
+        super().__init__(self.text.format(reference))
         self.reference = reference
+
+
+class RemovedMeanwhile(NoSuchObject):
+    """It was there when it was looked up, and another command removed it before this one could."""
+
+    text = "'{}' was removed by another command meanwhile"
 
 
 class NoSuchDirectory(BockerError):

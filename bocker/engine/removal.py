@@ -6,7 +6,7 @@ So whatever a crash leaves has a record, and `cleanup` finds it.
 from __future__ import annotations
 
 from bocker.core import addresses, lifecycle
-from bocker.core.errors import BockerError, NoSuchObject, OperationFailed, StillRunning
+from bocker.core.errors import BockerError, OperationFailed, RemovedMeanwhile, StillRunning
 from bocker.core.ids import ContainerId, ImageId
 from bocker.core.value import Value
 from bocker.engine import layers, resolve, store
@@ -146,7 +146,7 @@ def _remove_image(kernel: Kernel, image: ImageId, reference: str) -> None:
     with kernel.records.lock(str(image)), kernel.records.lock(store.NAMES_LOCK):
         meant = resolve.find_image(kernel, reference)
         if meant is None:  # somebody was faster
-            raise NoSuchObject(reference)
+            raise RemovedMeanwhile(reference)
         if meant != image:
             raise MovedMeanwhile(reference, meant)
         for tag in resolve.tags_of(kernel, image):
@@ -163,7 +163,7 @@ def _remove_container(kernel: Kernel, container: ContainerId, reference: str, fo
         except Missing:
             if killed is not None and killed.remove_on_exit:
                 return  # it was to go on its end, and it has ended
-            raise NoSuchObject(reference) from None
+            raise RemovedMeanwhile(reference) from None
         if record.state in lifecycle.UNFINISHED:
             record = bury(kernel, record)
         lifecycle.after(record.id, record.state, lifecycle.REMOVE)

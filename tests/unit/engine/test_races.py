@@ -73,7 +73,7 @@ def test_rm_of_a_tag_that_moved_just_now_removes_nothing() -> None:
 def test_rm_of_an_image_that_somebody_removed_just_now_is_said() -> None:
     bench = ready()
     other, gate = slow(bench, "records.lock", "img_42002", lambda: bench.rm("img_42002"))
-    assert other.rm("img_42002") == ["No container or image named 'img_42002' exists"]
+    assert other.rm("img_42002") == ["'img_42002' was removed by another command meanwhile"]
     assert gate.is_over
 
 
@@ -288,7 +288,7 @@ def test_rmi_of_a_tag_that_moved_just_now_takes_the_image_that_has_it() -> None:
 def test_rm_of_a_container_that_somebody_removed_just_now_is_said() -> None:
     bench = with_container()
     other, gate = slow(bench, "records.lock", "ps_42002", lambda: bench.rm("web"))
-    assert other.rm("web") == ["No container or image named 'web' exists"]
+    assert other.rm("web") == ["'web' was removed by another command meanwhile"]
     assert gate.is_over
 
 

@@ -17,7 +17,7 @@ from itertools import chain, permutations
 
 import attrs
 
-from bocker.core.errors import BockerError, NotRunning, OperationFailed
+from bocker.core.errors import BockerError, NotRunning, OperationFailed, RemovedMeanwhile
 from bocker.core.model import ContainerRecord, ImageTags
 from bocker.core.spec import ContainerSpec
 from bocker.engine import listing, removal, stop, store
@@ -301,7 +301,7 @@ class Stage:
     def _without_reason(self, names: Names, met: Meeting) -> Iterator[str]:
         """Give the commands that failed, and fail in no order."""
         for name, program in zip(names, met.programs, strict=True):
-            reasons = (AtWork, MovedMeanwhile, *((NotRunning,) if name in LIVE else ()))
+            reasons = (AtWork, MovedMeanwhile, RemovedMeanwhile, *((NotRunning,) if name in LIVE else ()))
             excused = isinstance(program.error, reasons)
             if program.error is not None and not excused and name not in self.allowed(names).may_fail:
                 yield f"program {program.number} failed for no reason: {program.error!r}"

@@ -44,6 +44,7 @@ FAILED_ONCE: tuple[tuple[Names, str], ...] = (
     (("export", "rm container"), "0:4 1:*"),
     (("run --name", "prune all"), "0:13 1:*"),
     (("rm -f", "rm -f"), "1:2 0:* 1:*"),
+    (("rm -f", "prune all"), "0:27 1:*"),
     (("run", "init onto"), "0:2 1:* 0:* 1:*"),
     (("commit onto", "init onto"), "0:4 1:* 0:* 1:*"),
     (("rm image", "init onto"), "0:3 1:14 0:* 1:*"),
