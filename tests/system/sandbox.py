@@ -17,6 +17,7 @@ import time
 import zlib
 
 from bocker.core.settings import Settings
+from tests.patience import patience
 from tests.system import world
 
 INSIDE = "BOCKER_SANDBOX"  # the name of the control groups' parent, in the sandbox's environment
@@ -44,7 +45,7 @@ table ip bocker {
 """
 LEFT_SOMETHING = 3
 NOT_POSSIBLE = 4
-PATIENCE_S = 5.0
+PATIENCE_S = patience(5.0)
 
 
 def main(words: list[str]) -> int:

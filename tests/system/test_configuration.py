@@ -142,7 +142,7 @@ def test_the_working_directory_is_made_whatever_the_callers_umask_is(bocker, app
     """Root's, 0755, with those above it; the image has none afterwards."""
     image = app(working_directory="srv/app", user="web")
     command = f"umask 077; exec {bocker.launcher} run --name one {image} /bin/sh -c 'pwd; stat -c %a:%u:%g . ..'"
-    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, timeout=30, check=False)
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, timeout=patience(30), check=False)
     assert done.stdout.split() == [b"/srv/app", b"755:0:0", b"755:0:0"]
     assert not os.path.exists(f"{settings.store}/{image}/srv")
     bocker("rm", "one")

@@ -13,6 +13,7 @@ import pytest
 
 from bocker.core.settings import Settings
 from bocker.linux import LinuxKernel
+from tests.patience import patience
 from tests.system.layouts import GZIP
 from tests.system.program import Bocker
 from tests.system.shelf import BASE, TOP, Shelf, file, layer
@@ -43,7 +44,7 @@ def at_terminal(bocker: Bocker, *words: str, answer: bytes = b"") -> str:
     except OSError:  # EIO: nobody has the other end any more
         pass
     os.close(outer)
-    process.wait(timeout=60)
+    process.wait(timeout=patience(60))
     return shown.decode().replace("\r\n", "\n")
 
 

@@ -64,7 +64,7 @@ class Host:
 
     def ended(self, started: subprocess.Popen[bytes]) -> Result:
         """Wait for a container that is ended from outside, or by itself."""
-        out, err = started.communicate(timeout=20)
+        out, err = started.communicate(timeout=patience(20))
         return Result(started.returncode, out, err)
 
     def first_process(self, name: str) -> int:

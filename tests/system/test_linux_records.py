@@ -11,6 +11,7 @@ import pytest
 from bocker.core.settings import Settings
 from bocker.kernel.errors import AlreadyExists, Busy
 from bocker.linux.records import LinuxRecords
+from tests.patience import patience
 from tests.system.fresh_world import fresh_world
 
 KEY = "containers/ps_42002"
@@ -118,7 +119,7 @@ def test_a_lock_waits_until_its_holder_dies(root: str) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         waiter.wait(0.3)
     holder.send_signal(signal.SIGKILL)
-    assert waiter.communicate(timeout=10)[0] == "mine\n"
+    assert waiter.communicate(timeout=patience(10))[0] == "mine\n"
     holder.communicate()
 
 
@@ -128,7 +129,7 @@ def test_a_lock_that_is_let_go_of_wakes_who_waits_for_it(root: str) -> None:
         waiters = [start('with records.lock("names"):\n    print("mine", flush=True)\n', root) for _ in range(3)]
         with pytest.raises(subprocess.TimeoutExpired):
             waiters[0].wait(0.3)
-    assert [waiter.communicate(timeout=10)[0] for waiter in waiters] == ["mine\n"] * 3
+    assert [waiter.communicate(timeout=patience(10))[0] for waiter in waiters] == ["mine\n"] * 3
 
 
 def test_a_lock_whose_file_was_taken_away_is_none(root: str) -> None:
@@ -229,7 +230,7 @@ def test_a_shared_lock_waits_until_the_one_who_has_it_alone_dies(root: str) -> N
     with pytest.raises(subprocess.TimeoutExpired):
         waiter.wait(0.3)
     holder.send_signal(signal.SIGKILL)
-    assert waiter.communicate(timeout=10)[0] == "mine\n"
+    assert waiter.communicate(timeout=patience(10))[0] == "mine\n"
     holder.communicate()
 
 
@@ -244,7 +245,7 @@ def test_one_who_wants_a_lock_alone_waits_for_all_who_share_it(root: str) -> Non
     with pytest.raises(subprocess.TimeoutExpired):
         waiter.wait(0.3)
     sharers[1].send_signal(signal.SIGKILL)
-    assert waiter.communicate(timeout=10)[0] == "mine\n"
+    assert waiter.communicate(timeout=patience(10))[0] == "mine\n"
     sharers[1].communicate()
     assert os.listdir(f"{root}/.locks") == []
 
@@ -252,7 +253,7 @@ def test_one_who_wants_a_lock_alone_waits_for_all_who_share_it(root: str) -> Non
 def test_whoever_has_a_lock_alone_is_alone(root: str) -> None:
     """Locks of both kinds, taken and let go of as fast as can be: a shared counter is never seen in between."""
     workers = [start(CONTEND, root, word) for word in ("alone", "shared", "shared", "alone")]
-    answers = [worker.communicate(timeout=60)[0] for worker in workers]
+    answers = [worker.communicate(timeout=patience(60))[0] for worker in workers]
     assert answers == ["right\n"] * 4
     assert LinuxRecords(root).read("counters/one") == b"600"
     assert os.listdir(f"{root}/.locks") == []

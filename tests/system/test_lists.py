@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 
+from tests.patience import patience
+
 
 def test_two_columns_where_no_terminal_is(bocker, image, busybox_root):
     """The header first, two tabs between, every container whether it runs or not."""
@@ -27,7 +29,7 @@ def test_scripts_for_the_original_keep_working(bocker, busybox_root):
         {bocker.launcher} rm "$PS"
         {bocker.launcher} rm "$IMG"
     """
-    done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, timeout=patience(60), check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == "hello from a script"
     assert done.stdout.splitlines()[1].startswith("Removed: ps_")

@@ -12,6 +12,7 @@ import pytest
 
 from bocker.core.settings import Settings
 from bocker.linux import LinuxKernel
+from tests.patience import patience
 from tests.system.layouts import GZIP
 from tests.system.program import Bocker
 from tests.system.shelf import BASE, NOISE, Shelf, file, layer, link
@@ -121,7 +122,7 @@ def test_ctrl_c_leaves_nothing_but_downloads(bocker: Bocker, shelf: Shelf, setti
         for _ in range(3):  # somebody who is impatient
             os.killpg(process.pid, number)
             time.sleep(0.01)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=patience(20))
         assert process.returncode in {0, 128 + number, -number}, err
         assert b"Traceback" not in err
         if process.returncode == 128 + number:
@@ -166,7 +167,7 @@ def fill(path: Path, leave_bytes: int) -> None:
 def test_ten_pulls_at_once_make_one_image_each_name(bocker: Bocker, shelf: Shelf) -> None:
     names = [shelf.app(f"test/app{number}:1") for number in range(2)]
     pulls = [bocker.start("pull", "-q", names[number % 2]) for number in range(10)]
-    ends = [(process.communicate(timeout=60), process.returncode) for process in pulls]
+    ends = [(process.communicate(timeout=patience(60)), process.returncode) for process in pulls]
     assert [code for _, code in ends] == [0] * 10, ends
     assert bocker("run", "--rm", names[0]).out.startswith("hello\n")
     assert bocker("run", "--rm", names[1]).out.startswith("hello\n")

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from tests.patience import patience
 from tests.system import groups
 from tests.system.program import TIMEOUT_S
 from tests.system.waiting import wait_until
@@ -95,7 +96,7 @@ def test_standard_input_passes_with_i_and_only_then(bocker, image):
 def test_a_reader_that_goes_away_ends_the_writer(bocker, prefix, image):
     """`bocker run IMAGE yes | head -1` ends; a pid 1 has no SIGPIPE, so it meets the error instead."""
     command = f"{bocker.launcher} run --rm {image} /bin/busybox yes | head -1"
-    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, timeout=30, check=False)
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, timeout=patience(30), check=False)
     assert done.stdout == b"y\n"
     assert b"bocker" not in done.stderr
 
@@ -103,7 +104,7 @@ def test_a_reader_that_goes_away_ends_the_writer(bocker, prefix, image):
 def test_a_closed_standard_input_or_output_is_no_accident(bocker, image):
     """Descriptors 0, 1 and 2 closed by the caller are not taken by ours."""
     command = f"{bocker.launcher} run --rm {image} /bin/sh -c 'echo x; exit 9' <&- >&- 2>&-"
-    assert subprocess.run(["/bin/sh", "-c", command], timeout=30, check=False).returncode == 9
+    assert subprocess.run(["/bin/sh", "-c", command], timeout=patience(30), check=False).returncode == 9
 
 
 def test_what_the_container_sees_of_itself(bocker, image):
