@@ -15,13 +15,13 @@ from bocker.core.settings import Settings
 from bocker.linux import LinuxKernel
 from tests import errnos
 from tests.system import sandbox, world
+from tests.system.side_by_side import CLAIMS
 
 _seen: dict[tuple[Path, frozenset[str]], world.World] = {}
 
 _began = time.monotonic()
 SECONDS = "BOCKER_TEST_SECONDS"  # after which the rest is skipped; 0 is never
 LONG_S = 300.0  # what a test marked `long` may take there
-CLAIMS = "BOCKER_TEST_CLAIMS"  # a directory that sandboxes share which run the same selection side by side
 
 pytest_plugins = ["tests.system.agreement", "tests.system.program", "tests.system.shelf"]
 

@@ -87,7 +87,7 @@ def _outside(command: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     sweep_killed()
     parent = f"{PARENTS}-{os.getpid()}"
-    environment = {**os.environ, **_materials(), INSIDE: parent, "BOCKER_CGROUP_PARENT": parent}
+    environment = {**os.environ, **fetch_materials(), INSIDE: parent, "BOCKER_CGROUP_PARENT": parent}
     code = subprocess.call([*UNSHARE, sys.executable, "-m", "tests.system.sandbox", "--", *command], env=environment)
     left = list(world.groups_below(parent))
     for group in (*left, *world.group_parents(parent)):
@@ -119,7 +119,7 @@ def _remove_group(path: str, patience_s: float = 0) -> None:
         time.sleep(0.01)
 
 
-def _materials() -> dict[str, str]:
+def fetch_materials() -> dict[str, str]:
     """Fetch what the tests want of Debian and PyPI before the network is shut out; all of it is cached."""
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     with open(f"{PROVISION}/../requirements/run.lock", "rb") as lock:

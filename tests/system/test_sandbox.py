@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+import tempfile
 
-from tests.system import sandbox, world
+import pytest
+
+from tests.system import sandbox, side_by_side, world
 
 NOBODY = 2**22 + 1  # above the highest number that a process can have
 
@@ -59,3 +63,28 @@ def test_the_look_around_sees_what_the_tools_see(settings, kernel, tmp_path):
 
 def run(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+ONE_OF_TWO = """
+import os, sys
+number = 0
+while True:
+    try:
+        os.mkdir(os.path.join(os.environ["BOCKER_TEST_CLAIMS"], str(number)))
+        break
+    except FileExistsError:
+        number += 1
+print(*sys.argv[1:], flush=True)
+sys.exit(int(sys.argv[1 + number]))
+"""
+
+
+@pytest.mark.parametrize(("codes", "code"), [(("0", "0"), 0), (("3", "0"), 3), (("0", "3"), 3)])
+def test_sandboxes_side_by_side_share_what_they_take(monkeypatch, capfd, tmp_path, codes, code):
+    """Both run the command and are seen; who fails makes it fail, and nothing is left."""
+    monkeypatch.setattr(side_by_side, "SANDBOX", [sys.executable, "-c", ONE_OF_TWO])
+    monkeypatch.setattr(sandbox, "fetch_materials", dict)
+    monkeypatch.setattr(tempfile, "tempdir", os.fspath(tmp_path))
+    assert side_by_side.main(["2", "--", *codes]) == code
+    assert capfd.readouterr().out == 2 * f"{' '.join(codes)}\n"
+    assert os.listdir(tmp_path) == []
