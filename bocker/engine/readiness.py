@@ -54,9 +54,14 @@ def bridge_problem(bridge: Link | None, name: str) -> str | None:
     return None if bridge.up else f"the bridge {name} is down"
 
 
+def is_forwarding(kernel: Kernel) -> bool:
+    """Tell whether the host forwards packets: at every number but 0 (kernel-facts, "Network")."""
+    return kernel.host.read_sysctl(FORWARDING) != "0"
+
+
 def check_forwarding(kernel: Kernel) -> None:
     """Raise HostNotReady when the host does not forward packets."""
-    if kernel.host.read_sysctl(FORWARDING) != "1":
+    if not is_forwarding(kernel):
         raise HostNotReady(f"{FORWARDING} is off, so containers reach nothing outside")
 
 

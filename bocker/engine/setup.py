@@ -225,11 +225,10 @@ class _Setup:
             raise BockerError("The subnet can not change while there are containers", "remove them first")
 
     def forwarding(self) -> None:
-        before = self.kernel.host.read_sysctl(FORWARDING)
-        if before == "1":
+        if readiness.is_forwarding(self.kernel):
             return
         if self.record.forwarding_was is None:
-            self.note(forwarding_was=before)
+            self.note(forwarding_was="0")
         self.kernel.host.write_sysctl(FORWARDING, "1")
         self.lines.append(f"Set: {FORWARDING} = 1")
 
@@ -413,7 +412,7 @@ def _look_at_bridge(kernel: Kernel, settings: Settings) -> str:
 
 def _look_at_forwarding(kernel: Kernel, settings: Settings) -> str:
     readiness.check_forwarding(kernel)
-    return f"{FORWARDING} = 1"
+    return f"{FORWARDING} is on"
 
 
 def _look_at_masquerading(kernel: Kernel, settings: Settings) -> str:

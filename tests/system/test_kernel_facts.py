@@ -276,6 +276,18 @@ def test_a_default_route_is_deleted_once(namespace: str) -> None:
     assert "No such process" in inside("ip", "route", "del", "default").stderr
 
 
+def test_packets_are_forwarded_whatever_the_setting_is_but_zero(namespace: str) -> None:
+    """The kernel keeps the number that was written; each but 0 is on."""
+    for words in ("link add d0 type bridge", "link add d1 type bridge", "link set d0 up", "link set d1 up"):
+        assert inside("ip", *words.split()).returncode == 0
+    for words in ("addr add 10.1.0.1/24 dev d0", "addr add 10.2.0.1/24 dev d1"):
+        assert inside("ip", *words.split()).returncode == 0
+    for value, forwarded in (("0", False), ("1", True), ("2", True), ("-1", True)):
+        assert inside("sysctl", "-q", "-w", f"net.ipv4.ip_forward={value}").returncode == 0
+        route = inside("ip", "route", "get", "10.2.0.5", "from", "10.1.0.5", "iif", "d0")
+        assert (route.returncode == 0) is forwarded
+
+
 def test_a_bind_mount_pins_a_namespace_after_its_process(kernel: LinuxKernel, settings: Settings) -> None:
     """And the link in it, which a symbolic link would let go."""
     holder = subprocess.Popen(["unshare", "--net", "sleep", "30"])

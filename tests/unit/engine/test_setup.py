@@ -350,6 +350,15 @@ def test_W23_check_says_which_need_is_missing_and_setup_mends_it(need: str, brea
     assert set(needs(bench).values()) == {True}
 
 
+@pytest.mark.parametrize("value", ["2", "-1"])
+def test_forwarding_is_on_whatever_it_is_but_zero(value: str) -> None:
+    bench = bare()
+    bench.kernel.host.write_sysctl("net.ipv4.ip_forward", value)
+    assert not [line for line in bench.setup(size_bytes=SMALL) if line.startswith("Set:")]
+    assert needs(bench)["forwarding"]
+    assert bench.kernel.host.read_sysctl("net.ipv4.ip_forward") == value
+
+
 def test_check_changes_nothing() -> None:
     bench = bare()
     before = on_the_host(bench)

@@ -83,7 +83,7 @@ def test_check_says_of_each_need_what_is_there() -> None:
         "store": "/dev/loop0 at /var/bocker",
         "control groups": "version 1: cpu, memory, pids, devices",
         "bridge": "bridge0 10.0.0.1/24, room for 253 containers",
-        "forwarding": "net.ipv4.ip_forward = 1",
+        "forwarding": "net.ipv4.ip_forward is on",
         "masquerading": "10.0.0.0/24 by the table bocker",
         "interpreter": "/usr/bin/python3.11 is read-only",
     }
