@@ -138,8 +138,6 @@ class LinuxRecords(Records):
     def _replace(self, folder: str, name: str, data: bytes, durable: bool) -> bool:
         fd = self._in(folder, lambda: written(folder, data))
         try:
-            if durable:
-                os.fsync(fd)
             return _published(fd, folder, name, durable)
         finally:
             os.close(fd)

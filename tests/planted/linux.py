@@ -147,8 +147,8 @@ BUGS = (
     planted(
         "a-durable-record-is-only-named",
         FORGOTTEN_FSYNC,
-        "records",
-        "            if durable:\n                os.fsync(fd)\n",
+        "files",
+        "    if durable:\n        os.fsync(fd)\n",
         "",
         BLOBS,
         "-k",
