@@ -14,6 +14,7 @@ import pytest
 from bocker.core.settings import Settings
 from bocker.linux import LinuxKernel
 from tests import errnos
+from tests.patience import SLOWNESS
 from tests.system import sandbox, world
 from tests.system.side_by_side import CLAIMS
 
@@ -29,7 +30,8 @@ pytest_plugins = ["tests.system.agreement", "tests.system.program", "tests.syste
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--crashes", default="some", help="`all`: kill at every call")
     parser.addoption("--crowd", default="5x8:1", help="people at once, x commands of each, : seed")
-    parser.addoption("--programs", type=int, default=200, help="how many random programs both kernels run")
+    programs = round(200 / min(SLOWNESS, 10))
+    parser.addoption("--programs", type=int, default=programs, help="how many random programs both kernels run")
     parser.addoption("--seed", type=int, default=1, help="of the first random program")
     parser.addoption("--record-errnos", action="store_true", help="write down anew which errors Linux gave")
 
