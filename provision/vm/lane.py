@@ -53,6 +53,8 @@ FIRST = [  # what is different beside systemd and in version 2 of control groups
     *(f"tests/system/test_{name}.py" for name in "kernel_facts masquerade linux_host bash_bugs".split()),
 ]
 CONTRACTS = "tests/system/test_contracts.py"
+# A machine that goes down while ssh is connected says nothing any more: it has to be asked.
+PATIENT = ["-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=20", "-o", "ServerAliveCountMax=6"]
 TESTS_HAVE_RUN = (0, 1)  # exit codes of pytest
 SANDBOXES = 2  # at a time, as many as the machine has processors
 
@@ -220,7 +222,7 @@ class Machine:
 
     def call(self, command: str, quiet: bool = False) -> subprocess.CompletedProcess[str]:
         """Run a command in the machine to its end."""
-        words = ["ssh", "-F", str(self.ssh), "-o", "ConnectTimeout=10", "default", command]
+        words = ["ssh", "-F", str(self.ssh), *PATIENT, "default", command]
         errors = subprocess.DEVNULL if quiet else None
         return subprocess.run(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True, check=False
