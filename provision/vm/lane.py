@@ -54,7 +54,7 @@ FIRST = [  # what is different beside systemd and in version 2 of control groups
 ]
 CONTRACTS = "tests/system/test_contracts.py"
 # A machine that goes down while ssh is connected says nothing any more: it has to be asked.
-PATIENT = ["-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=20", "-o", "ServerAliveCountMax=6"]
+PATIENT = ["-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=6"]
 TESTS_HAVE_RUN = (0, 1)  # exit codes of pytest
 SANDBOXES = 2  # at a time, as many as the machine has processors
 
