@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import stat
 import subprocess
 from pathlib import Path
 
@@ -184,10 +185,14 @@ def test_dev_is_what_docker_has_and_nothing_more(bocker, image):
 def test_the_hosts_devices_keep_their_modes(bocker, image):
     """A container's root owns the node's inode; the read-only bind keeps it from changing the host's."""
     before = os.stat("/dev/null")
-    result = shell(
-        bocker, image, "chmod 0 /dev/null; chown 1:1 /dev/null; chmod 0 /proc/self/fd/0; touch /dev/zero; true"
-    )
-    after = os.stat("/dev/null")
+    try:
+        result = shell(
+            bocker, image, "chmod 0 /dev/null; chown 1:1 /dev/null; chmod 0 /proc/self/fd/0; touch /dev/zero; true"
+        )
+        after = os.stat("/dev/null")
+    finally:  # it is the machine's own, also where the bug is planted
+        os.chown("/dev/null", before.st_uid, before.st_gid)
+        os.chmod("/dev/null", stat.S_IMODE(before.st_mode))
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
     assert "ead-only" in result.err
 
