@@ -368,8 +368,14 @@ def test_check_changes_nothing() -> None:
 
 def calls_of_a_setup() -> int:
     bench = bare()
+    program = bench.kernel.pid
     bench.setup(size_bytes=SMALL)
-    return sum(entry.call.program == bench.kernel.pid for entry in bench.world.journal)
+    return sum(entry.call.program == program for entry in bench.world.journal)
+
+
+def test_a_setup_makes_as_many_calls_as_are_tried() -> None:
+    """It would be a sweep of nothing else."""
+    assert calls_of_a_setup() == 32
 
 
 @pytest.mark.parametrize("number", range(1, calls_of_a_setup() + 1))
