@@ -80,7 +80,7 @@ class Replayer:
         """End the process when it has taken away what it made."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        assert self._process.wait(30) == 0
+        assert self._process.wait(patience(30)) == 0
 
     def _ask(self, question: object) -> object:
         assert self._process.stdin is not None

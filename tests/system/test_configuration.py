@@ -253,7 +253,7 @@ def test_stop_sends_the_images_signal_and_prints_what_was_typed(bocker, app, sta
     time.sleep(0.05)
     result = bocker("stop", "stopped", "stopped")
     assert (result.code, result.out, result.err) == (0, "stopped\nstopped\n", "")
-    assert engine.wait(10) == 42
+    assert engine.wait(patience(10)) == 42
     assert bocker("rm", "stopped").code == 0
 
 
@@ -268,5 +268,5 @@ def test_stop_kills_what_does_not_listen_and_says_what_is_not_there(bocker, app,
     assert (result.code, result.out) == (1, "deaf-0\ndeaf-1\n")
     assert result.err.startswith("No container named 'nobody' exists")
     assert 1 <= took_s < 1 + patience(1.5)
-    assert [engine.wait(10) for engine in engines] == [137, 137]
+    assert [engine.wait(patience(10)) for engine in engines] == [137, 137]
     assert bocker("ps", "-q").out == ""

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from tests.patience import patience
 from tests.system import groups
 
 
@@ -72,7 +73,7 @@ def test_signals_reach_the_process(bocker, image, running, start, number):
     )
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(number)
-    assert process.wait(10) == 43
+    assert process.wait(patience(10)) == 43
 
 
 def test_a_killed_exec_leaves_the_container_alone(bocker, image, running, start):

@@ -17,6 +17,7 @@ import pytest
 from bocker.kernel import accounts
 from bocker.kernel.errors import Missing, TooLarge, Unreachable
 from bocker.linux.accounts import LinuxAccounts
+from tests.patience import patience
 
 CHILD = "import sys; from bocker.linux.accounts import LinuxAccounts; port = LinuxAccounts()\n"
 ADD = """
@@ -63,7 +64,7 @@ def write(helper: Path, script: str) -> None:
 def test_what_several_programs_add_at_once_is_all_there(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     for child in [start(ADD, path) for _ in range(3)]:
-        assert child.wait(60) == 0
+        assert child.wait(patience(60)) == 0
         assert child.stdout is not None
         child.stdout.close()
     assert path.read_bytes() == b"x" * 180

@@ -26,6 +26,7 @@ from bocker.kernel.errors import KernelError, Missing
 from bocker.linux import bundle, files
 from bocker.linux.archives import LinuxArchives
 from tests.contracts import layers
+from tests.patience import patience
 from tests.system.power import Machine
 from tests.unit.core.test_tarmembers import NAMES
 
@@ -126,7 +127,7 @@ def test_through_a_fifo(place: Path) -> None:
     reader = threading.Thread(target=lambda: given.append(spill(place / "fifo", place / "blobs")), daemon=True)
     reader.start()
     LinuxArchives().bundle((("a", CONTENT),), f"{place}/fifo")
-    reader.join(20)
+    reader.join(patience(20))
     assert given == [(Member("a", DIGEST, len(CONTENT)),)]
     assert sorted(os.listdir(place)) == ["blobs", "fifo"]
 
