@@ -26,6 +26,7 @@ from tests.contracts.processes import ProcessesContract
 from tests.contracts.records import RecordsContract
 from tests.contracts.storage import StorageContract
 from tests.contracts.subjects import SubjectsContract
+from tests.patience import patience
 from tests.system import world
 from tests.system.fresh_world import fresh_world
 from tests.system.http_server import HttpServer
@@ -113,7 +114,7 @@ class TestHttp(HttpContract):
     @pytest.fixture
     def kernel(self, kernel: LinuxKernel) -> Iterator[LinuxKernel]:
         """With less patience: half a minute of silence is long in a test."""
-        kernel.http = LinuxHttp(silence_s=1.0)
+        kernel.http = LinuxHttp(silence_s=max(1.0, patience(0.25)))
         yield kernel
         kernel.http.close()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 
+from tests.patience import patience
+
 
 def test_both_streams_come_back_where_they_belong(bocker, image):
     """L7: outside the root, both streams, last line without its newline too."""
@@ -33,8 +35,8 @@ def test_follow_ends_with_the_container(bocker, image, start):
     assert follower.stdout.readline() == b"first\n"
     assert time.monotonic() - began < 2.5
     assert follower.stdout.readline() == b"last\n"
-    assert follower.wait(10) == 0
-    engine.wait(10)
+    assert follower.wait(patience(10)) == 0
+    engine.wait(patience(10))
     bocker("rm", "slow")
 
 

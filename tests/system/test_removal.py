@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from tests.patience import patience
 from tests.system import groups
 from tests.system.waiting import wait_until
 
@@ -121,5 +122,5 @@ def test_rm_force_from_two_sides(bocker, image, running, start):
     """Two at once: the container goes, and neither hangs."""
     name = running(image)
     first, second = start("rm", "-f", name), start("rm", "-f", name)
-    assert 0 in {first.wait(20), second.wait(20)}
+    assert 0 in {first.wait(patience(20)), second.wait(patience(20))}
     wait_until(lambda: bocker("ps", "-q").out == "")

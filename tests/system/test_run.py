@@ -57,7 +57,7 @@ def test_a_signal_to_the_program_is_128_and_its_number(bocker, image, start):
     engine = start("run", "--name", "victim", image, "/bin/sleep", "300")
     wait_until(lambda: bocker("exec", "victim", "/bin/true").code == 0)
     assert bocker("rm", "-f", "victim").code == 0
-    assert engine.wait(10) == 137
+    assert engine.wait(patience(10)) == 137
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_signals_are_forwarded(bocker, image, start, number):
     assert engine.stdout.readline() == b"ready\n"
     time.sleep(0.05)
     engine.send_signal(number)
-    assert engine.wait(10) == 42
+    assert engine.wait(patience(10)) == 42
 
 
 def test_the_third_interrupt_kills(bocker, image, start):
@@ -83,7 +83,7 @@ def test_the_third_interrupt_kills(bocker, image, start):
         time.sleep(0.1)
     assert engine.poll() is None
     engine.send_signal(signal.SIGINT)
-    assert engine.wait(10) == 137
+    assert engine.wait(patience(10)) == 137
 
 
 def test_standard_input_passes_with_i_and_only_then(bocker, image):

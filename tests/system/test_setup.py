@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import patience
 from tests.system.program import FORWARDING
 
 
@@ -83,7 +84,7 @@ def test_undo_refuses_while_a_container_runs(bocker, elsewhere, busybox_root, st
     assert "run" in refused.err
     container = bocker("ps", "-q", environment=elsewhere).out.strip()
     assert bocker("rm", "-f", container, environment=elsewhere).code == 0
-    engine.wait(10)
+    engine.wait(patience(10))
     assert bocker("setup", "--undo", "--delete-data", environment=elsewhere).code == 0
 
 
