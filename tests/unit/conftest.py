@@ -24,7 +24,9 @@ COLLECTED = pytest.StashKey[bool]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--crashes", default="some", help="`all`: what comes after a crash, for every crash")
-    parser.addoption("--interleavings", default="some", help="`all` with two switches; or how many by chance")
+    parser.addoption(
+        "--interleavings", default="some", help="`all` with two switches, `one`: all with one; or how many by chance"
+    )
     parser.addoption("--interference", default="some", help="`all`: each interference at every call; 5: at each fifth")
 
 

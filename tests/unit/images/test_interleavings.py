@@ -1,7 +1,7 @@
 """Engines side by side, call by call: every pair of commands with two switches, and two or three with many, by chance.
 
-Each time a part of it, with a fixed seed; `--interleavings all` tries every schedule with two switches,
-`--interleavings N` N schedules by chance. One that fails is printed as short as it could be made, as a line
+Each time a part of it, with a fixed seed; `--interleavings all` tries every schedule with two switches, `one` each
+with one, `--interleavings N` N schedules by chance. One that fails is printed as short as it could be made, as a line
 for `FAILED_ONCE`.
 """
 
@@ -36,6 +36,7 @@ SEED = 20261121
 OF_EACH = 6  # schedules of one pair for each command, in the usual run
 GROUPS = 5  # so many pairs and threes meet by chance
 SOME = 20  # times each
+WHOLE = ("all", "one")  # each schedule of each pair
 FAILED_ONCE: tuple[tuple[Names, str], ...] = (
     (("history", "prune all"), "0:5 1:*"),
     (("history", "prune all"), "0:8 1:*"),
@@ -103,7 +104,7 @@ def test_two_that_find_a_container_whose_engine_was_killed(orphaned: Stage, firs
 def pairs(stage: Stage, first: str, others: Sequence[str], number: str) -> int:
     """Let a command meet the others, or one of them by chance; return how many schedules there were."""
     tried = 0
-    for second in others if number == "all" else [random.Random(first).choice(others)]:
+    for second in others if number in WHOLE else [random.Random(first).choice(others)]:
         names = (first, second)
         met = {}
 
@@ -113,10 +114,17 @@ def pairs(stage: Stage, first: str, others: Sequence[str], number: str) -> int:
             met[one] = stage.judged(names, meeting)
             return trace
 
-        for one in two_switches(play) if number == "all" else sampled(stage, names):
+        schedules = {"all": two_switches(play), "one": one_switch(stage, names)}
+        for one in schedules.get(number, sampled(stage, names)):
             check(stage, names, one, met.pop(one, None))
             tried += 1
     return tried
+
+
+def one_switch(stage: Stage, names: Names) -> Iterator[Schedule]:
+    """Give each schedule in which the second goes on to its end between two calls of the first."""
+    for calls in range(calls_of(stage, names[FIRST])):
+        yield schedule(calls, ALL)
 
 
 def sampled(stage: Stage, names: Names) -> Iterator[Schedule]:
@@ -134,7 +142,7 @@ def calls_of(stage: Stage, name: str) -> int:
 
 def test_many_switches_by_chance(stage: Stage, number: str) -> None:
     """The number of switches is chosen first, as few find more than many do; then where they are."""
-    groups, times = (GROUPS, SOME) if number in {"some", "all"} else (max(1, int(number) // 50), 50)
+    groups, times = (GROUPS, SOME) if number in {"some", *WHOLE} else (max(1, int(number) // 50), 50)
     for group in range(groups):
         chance = random.Random(SEED + group)
         names = tuple(chance.choice(NAMES) for _ in range(chance.choice((2, 2, 3))))
