@@ -50,6 +50,11 @@ FAKE_ALONE: dict[Given, str] = {
     ("processes.enter at clone", "ENOMEM"): "the same",
 }
 
+# What Linux gave in the virtual machine, where control groups are of version 2; the list is of version 1.
+VERSION_2: frozenset[Given] = frozenset(
+    (f"processes.{method} at join the control group", "ENOENT") for method in ("create", "enter")
+)
+
 given: dict[Given, str] = {}  # with what brought it about, the first of WAYS
 _current = [TEST]
 
@@ -151,7 +156,7 @@ def never_seen(found: Iterable[Given]) -> Iterator[str]:
     """Give what the fake gave and Linux was not seen to give, a line each."""
     known = listed()
     for operation, name in sorted(found):
-        if (operation, name) not in known and (operation, name) not in FAKE_ALONE:
+        if (operation, name) not in {*known, *FAKE_ALONE, *VERSION_2}:
             yield f"the fake gave what Linux was never seen to give: {operation} {name}"
 
 
@@ -162,7 +167,8 @@ def not_listed() -> list[str]:
     """
     shared = {one for one, way in given.items() if way != TEST}
     return [
-        f"Linux gave what is not listed: {operation} {name}" for operation, name in sorted(shared - listed().keys())
+        f"Linux gave what is not listed: {operation} {name}"
+        for operation, name in sorted(shared - listed().keys() - VERSION_2)
     ]
 
 

@@ -9,8 +9,8 @@ import errno
 import attrs
 
 from bocker.core.model import ProcessIdentity
-from bocker.core.spec import ContainerSpec, ExecSpec
-from bocker.fakes import children, laws, programs
+from bocker.core.spec import STEP_GROUP, ContainerSpec, ExecSpec
+from bocker.fakes import children, groups, laws, programs
 from bocker.fakes.errors import NotModelled, Refused
 from bocker.fakes.state import PREPARING, ZOMBIE, HandleRow, ProcessRow, State, with_row
 from bocker.fakes.view import View
@@ -77,13 +77,24 @@ class FakeProcesses(View, Processes):
         return self._ask("myself", "", lambda state: identity_of(state, state.processes[self._kernel.pid]))
 
     def _create(self, state: State, spec: ContainerSpec) -> tuple[State, Process]:
+        self._check_group(state, spec)
         state, row = children.create(state, self._kernel.pid, spec, self._settings.cgroup_parent)
         return state, _handle(state, row)
 
     def _enter(self, state: State, target: ProcessIdentity, spec: ExecSpec) -> tuple[State, Process]:
         running = self._running(state, target)
+        self._check_group(state, spec)
         state, row = children.enter(state, self._kernel.pid, running, spec, self._settings.cgroup_parent)
         return state, _handle(state, row)
+
+    def _check_group(self, state: State, spec: ContainerSpec | ExecSpec) -> None:
+        """In version 2 a process is born in its group: one that is not there is met before there is a child."""
+        if self._world.cgroup_version != 2:
+            return
+        try:
+            groups.group_called(state, self._settings.cgroup_parent, spec.group)
+        except Refused as refused:
+            raise Refused(refused.errno, refused.detail, STEP_GROUP) from None
 
     def _poll(self, state: State, handle: int) -> tuple[State, Event | None]:
         found = state.handles.get(handle)

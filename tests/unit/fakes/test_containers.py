@@ -59,6 +59,26 @@ def test_what_a_container_has_mounted(world: World, containers: Containers) -> N
     ]
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_group_that_is_not_there_is_met_where_a_process_is_born_in_it(version: int) -> None:
+    """By `create` and `enter` themselves in version 2, as Linux 6.1 was seen to answer random programs (seed 5)."""
+    world = World(cgroup_version=version)
+    kernel = world.prepare().kernel()
+    containers = Containers(kernel, kernel.settings, FakeStage(world, kernel))
+    first = containers.start(*SLEEPER)
+    spec = containers.spec(group="ps_none")
+    for start in (lambda: containers.create(spec), lambda: containers.enter(first, group="ps_none")):
+        before = world.state
+        if version == 1:
+            process = start()
+            with step_fails(plan.STEP_GROUP, errno.ENOENT):
+                kernel.processes.release(process)
+        else:
+            with step_fails(plan.STEP_GROUP, errno.ENOENT):
+                start()
+            assert world.state.processes == before.processes
+
+
 def test_a_program_of_the_hosts_sees_the_hosts_mounts(world: World, kernel: FakeKernel) -> None:
     assert [row.target for row in world.mounts(kernel.pid)] == ["/", kernel.settings.store]
 
