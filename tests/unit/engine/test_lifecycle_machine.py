@@ -125,8 +125,12 @@ class Life(RuleBasedStateMachine):
 
     def ended(self, state: str, code: int | None, name: str | None, mark: str, image: str) -> str:
         (container,) = set(self.bench.ps()) - set(self.containers)
-        self.containers[container] = ContainerModel(state, code, name, mark.encode(), self.images[image].said)
+        self.containers[container] = ContainerModel(state, code, name, mark.encode(), self.said_by_a_run(image))
         return container
+
+    def said_by_a_run(self, image: str) -> Configuration:
+        """Return what a commit takes over: what the image says, and the user that the runs here are given."""
+        return attrs.evolve(self.images[image].said, user=ROOT)
 
     @rule(image=images_made, user=USERS, directory=DIRECTORIES, has_entrypoint=st.booleans())
     def configure(self, image: str, user: str, directory: str, has_entrypoint: bool) -> None:
