@@ -28,6 +28,7 @@ from tests.contracts.specs import Containers
 from tests.system import groups, sandbox
 from tests.system.linux_stage import LinuxStage
 from tests.system.power import Machine
+from tests.system.world import loop_device_of
 from tests.unit.fake_lab import FakeStage
 
 MAC = "02:42:0a:00:00:07"
@@ -173,13 +174,7 @@ def test_a_store_is_unmounted_that_is_in_use(stores: Twins) -> None:
         device = Path("/proc/self/mountinfo").read_text()
         assert stores.settings.store not in device
         (row,) = (row for row in mounts if row.target == stores.settings.store)
-        loop = subprocess.run(
-            ["losetup", "-n", "-O", "NAME", "-j", f"{os.path.dirname(stores.settings.store)}/image"],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.split()[0]
-        do("mount", loop, stores.settings.store)
+        do("mount", loop_device_of(f"{os.path.dirname(stores.settings.store)}/image"), stores.settings.store)
         assert interference.mount(stores.world, row)
         found = stores.agree(
             log=lambda kernel: kernel.records.read("logs/ps_42002"),

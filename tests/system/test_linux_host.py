@@ -15,6 +15,7 @@ from bocker.linux.host import LinuxHost, _kernel_version
 from bocker.linux.mountinfo import mounts
 from tests.system.fresh_world import fresh_world
 from tests.system.waiting import wait_until
+from tests.system.world import loop_device_of
 
 IMAGE_BYTES = 120 << 20
 
@@ -33,15 +34,9 @@ def test_the_loop_device_goes_with_the_mount(directory: str) -> None:
     mounted = host.mount_at(target)
     assert mounted is not None
     assert mounted.source.startswith("/dev/loop")
-    assert _device_of(image) == mounted.source
+    assert loop_device_of(image) == mounted.source
     host.unmount(target)
-    wait_until(lambda: _device_of(image) == "")  # while udev looks at it, the kernel keeps it
-
-
-def _device_of(image: str) -> str:
-    """Return the loop device of a file. Another sandbox may have it by the next moment, for a file of its own."""
-    words = ("losetup", "--noheadings", "-O", "NAME", "--associated", image)
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    wait_until(lambda: loop_device_of(image) == "")  # while udev looks at it, the kernel keeps it
 
 
 def test_holes_stay_holes_in_another_file_system(directory: str, tmp_path: Path) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 from bocker.linux import proc
-from tests.patience import patience
+from tests.system.waiting import wait_until
 
 # The first thread ends by exit(2) of its own, as pthread_exit(3) does it; the other one goes on.
 WITHOUT_FIRST_THREAD = """
@@ -21,18 +20,11 @@ def test_a_process_whose_first_thread_has_ended_is_alive() -> None:
     with subprocess.Popen((sys.executable, "-c", WITHOUT_FIRST_THREAD)) as process:
         started = proc.start_ticks(process.pid)
         assert started is not None
-        _wait_for_zombie(process.pid)
+        wait_until(lambda: _state(process.pid) == "Z")
         assert proc.start_ticks(process.pid) == started
         process.kill()
         process.wait()
         assert proc.start_ticks(process.pid) is None
-
-
-def _wait_for_zombie(pid: int) -> None:
-    deadline = time.monotonic() + patience(5.0)
-    while _state(pid) != "Z":
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def _state(pid: int) -> str:

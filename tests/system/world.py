@@ -13,6 +13,7 @@ import os
 import socket
 import stat
 import struct
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -122,6 +123,12 @@ def _loop_devices(_: Settings) -> Iterator[str]:
             device = _device_of_file(f"/dev/{name}")
             if device in here and device.startswith("0:"):
                 yield f"{name} {Path(path).read_text().strip()}"
+
+
+def loop_device_of(image: str) -> str:
+    """Return the loop device of a file, or an empty text. Another sandbox may have it by the next moment."""
+    words = ("losetup", "--noheadings", "-O", "NAME", "--associated", image)
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _device_of_file(loop: str) -> str:
