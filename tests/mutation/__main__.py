@@ -24,7 +24,7 @@ LEFT_OUT = frozenset({"bocker/fakes/testing/plugin.py"})
 COUNTING = "not test_the_number_of_calls_is_known"
 PYTEST = ["-q", "-p", "no:cacheprovider", "-k", COUNTING]
 # Without the tests that try one fault, crash or meeting after the other.
-QUICK = ["-m", "not sweep", "--ignore-glob", "*/test_crashes.py"]
+QUICK = ["-m", "not sweep"]
 RESULTS = CACHE / "results.jsonl"
 
 

@@ -22,6 +22,8 @@ from tests.unit.images.bench import ImageBench
 from tests.unit.images.test_crashes import COMMANDS, NAMES, crashes_of
 from tests.unit.images.test_crashes import command as command_of
 
+pytestmark = pytest.mark.sweep
+
 SEVERAL = frozenset({"load", "save", "push", "prune", "cleanup"})  # they do one thing after the other
 # What these report is no promise to the disk: a container that ran, and that something is gone.
 PASSING = frozenset({"run", "run --name", "rm container", "rm image", "rmi", "prune", "stop", "cleanup", "ps"})

@@ -21,6 +21,8 @@ from tests.unit.engine.test_sweep import Command, crash, removed, stopped, while
 from tests.unit.images.bench import BASE, HOME, HOST, MIDDLE, ImageBench, three_layers
 from tests.unit.images.test_sweep import loaded, on, pruned, saved, untagged
 
+pytestmark = pytest.mark.sweep
+
 PRUNE = "prune"
 PAIRS = 25  # of each command, in the usual run
 READING = frozenset({"logs", "ps", "images"})  # what they show of what is going is what is still there
