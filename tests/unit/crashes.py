@@ -23,6 +23,7 @@ from tests.unit.images.test_sweep import DOWNLOADS, ImageSweep
 
 SEED = 20261121
 HOST_FILES = ("/out.tar", "/flat.tar", "/root/.docker/config.json")
+CREDENTIALS = HOST_FILES[-1]
 OK = "ok"
 MOST_LINES = 24
 _TAGS = re.compile(r"^image (\S+) \(([^)]*?),?\)")
@@ -128,7 +129,9 @@ class Crashes(ImageSweep):
         lines = [line for line in holdings(self.bench, self.known) if not any(word in line for word in DOWNLOADS)]
         world = self.bench.world
         lines = [_TAGS.sub(lambda found: f"image {found[1]} {sorted(found[2].split(', '))}", line) for line in lines]
-        return sorted([*ended(lines), *(f"host {path}" for path in HOST_FILES if world.entry(path) is not None)])
+        files = [f"host {path}" for path in HOST_FILES if world.entry(path) is not None]
+        kept = world.entry(CREDENTIALS)
+        return sorted([*ended(lines), *files, *([] if kept is None else [f"credentials {kept.content!r}"])])
 
     def repeats(self) -> bool:
         """Tell whether `cleanup` finds nothing any more."""

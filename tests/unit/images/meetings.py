@@ -29,16 +29,15 @@ from bocker.images.accounts import login, logout
 from bocker.images.errors import AtWork
 from bocker.images.flat import ImportRequest, export, import_archive
 from bocker.images.history import history
-from bocker.images.inspect import inspect
 from bocker.images.prune import Sought, prune
 from bocker.images.space import usages
 from bocker.registry.credentials import Credentials
 from bocker.registry.endpoints import Registries
 from tests.unit.crashes import HOST_FILES
 from tests.unit.engine.test_sweep import crash, holdings, ids_of, of_themselves
-from tests.unit.images.bench import HOME, HOST, LINUX, ImageBench
+from tests.unit.images.bench import HOME, HOST, ImageBench
 from tests.unit.images.soundness import Ancestry, complaints, leftovers
-from tests.unit.images.test_crashes import everything
+from tests.unit.images.test_crashes import everything, inspected
 from tests.unit.images.test_sweep import loaded, pruned, saved, untagged
 from tests.unit.interleaving import ALL, TO_ITS_END, Deadlock, Interleaving, Program, Schedule
 
@@ -59,12 +58,6 @@ def stopped(bench: ImageBench, reference: str) -> None:
     (one,) = stop.stop(bench.kernel, bench.settings, (reference,))
     if one.error is not None:
         raise one.error
-
-
-def inspected(bench: ImageBench, *references: str) -> None:
-    for one in inspect(bench.kernel, bench.settings, references, LINUX):
-        if one.error is not None:
-            raise one.error
 
 
 def pruned_all(bench: ImageBench) -> None:

@@ -11,21 +11,25 @@ from functools import cache
 import pytest
 
 from bocker.engine import listing
-from bocker.images.accounts import login
+from bocker.images.accounts import login, logout
 from bocker.images.flat import ImportRequest, export, import_archive
+from bocker.images.history import history
+from bocker.images.inspect import inspect
+from bocker.images.space import usages
 from bocker.registry.credentials import Credentials
 from bocker.registry.endpoints import Registries
 from tests.unit.crashes import OK, Crashes, Outcome, differences, sampled
 from tests.unit.engine.bench import Bench
 from tests.unit.engine.test_sweep import Command, crash, removed, stopped, while_it_runs
-from tests.unit.images.bench import BASE, HOME, HOST, MIDDLE, ImageBench, three_layers
+from tests.unit.images.bench import BASE, HOME, HOST, LINUX, MIDDLE, ImageBench, three_layers
 from tests.unit.images.test_sweep import loaded, on, pruned, saved, untagged
 
 pytestmark = pytest.mark.sweep
 
 PRUNE = "prune"
 PAIRS = 25  # of each command, in the usual run
-READING = frozenset({"logs", "ps", "images"})  # what they show of what is going is what is still there
+# What these show of what is going is what is still there.
+READING = frozenset({"logs", "ps", "images", "inspect", "history", "df"})
 
 
 def everything() -> ImageBench:
@@ -55,6 +59,14 @@ def everything() -> ImageBench:
     return bench
 
 
+def with_login() -> ImageBench:
+    """Return that bench, with credentials that `logout` can give up."""
+    bench = everything()
+    logged_in(bench)
+    bench.world.sync()
+    return bench
+
+
 def logged_in(bench: ImageBench) -> None:
     login(bench.kernel, HOME, Registries(), HOST, Credentials("jo", "secret"))
 
@@ -69,6 +81,13 @@ def listed(bench: Bench) -> None:
 
 def images_listed(bench: Bench) -> None:
     listing.images(bench.kernel, bench.settings)
+
+
+def inspected(bench: ImageBench, *references: str) -> None:
+    """`bocker inspect`; raise what is wrong with one of them."""
+    for one in inspect(bench.kernel, bench.settings, references, LINUX):
+        if one.error is not None:
+            raise one.error
 
 
 def command(name: str, act: Callable[[ImageBench], object]) -> Command:
@@ -90,6 +109,9 @@ COMMANDS = [
     command("logs", lambda bench: bench.logs("web")),
     command("ps", listed),
     command("images", images_listed),
+    command("inspect", lambda bench: inspected(bench, "web", "old")),
+    command("history", lambda bench: history(bench.kernel, bench.settings, "old")),
+    command("df", lambda bench: usages(bench.kernel, bench.settings)),
     command("cleanup", lambda bench: bench.cleanup()),
     command("pull", lambda bench: bench.pull("app:1")),
     command("push", lambda bench: bench.push(f"{HOST}/mine:1", "mine:1")),
@@ -101,6 +123,7 @@ COMMANDS = [
     command("rmi", lambda bench: untagged(bench, "second:2")),
     command("prune", pruned),
     command("login", logged_in),
+    Command("logout", with_login, on(lambda bench: logout(bench.kernel, HOME, HOST)), 0),
 ]
 NAMES = [one.name for one in COMMANDS]
 
