@@ -46,6 +46,7 @@ ROOM_BYTES = 4 << 30
 MEMORY_BYTES = 5 << 30  # the machine has 4 GiB
 SECONDS = 1200
 RESERVE_SECONDS = 100  # to finish the test that runs, skip the others, and destroy the machine
+PYTHON = "/usr/bin/python3"
 SLOWNESS = 20  # of qemu's emulation, on a machine with other work
 FIRST = [  # what is different beside systemd and in version 2 of control groups
     *(f"tests/system/test_{name}.py" for name in "linux_cgroups run exec isolation removal setup".split()),
@@ -55,8 +56,6 @@ FIRST = [  # what is different beside systemd and in version 2 of control groups
 CONTRACTS = "tests/system/test_contracts.py"
 # A machine that goes down while ssh is connected says nothing any more: it has to be asked.
 PATIENT = ["-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=6"]
-TESTS_HAVE_RUN = (0, 1)  # exit codes of pytest
-SANDBOXES = 2  # at a time, as many as the machine has processors
 
 
 def main() -> int:
@@ -162,10 +161,11 @@ def inside(work: Path, options: argparse.Namespace) -> int:
         machine.up(work / "box")
         tell(started, f"the machine is up, by {machine.processor_seconds()} s of processor time")
         kernel = machine.ask("uname -r").strip()
-        broken = run_tests(machine, results, options, started)
+        codes = run_tests(machine, results, options, started)
     finally:
         machine.destroy()
     counts = count(sorted(results.glob("*.xml")))
+    broken = [] if counts["failed"] else [f"FAILED {name}: exit code {code}" for name, code in codes.items() if code]
     what = Row(options.kernel, kernel, "v2, systemd", counts, round(time.monotonic() - started), options.tests)
     print("\n".join([*what.report(), *broken]), flush=True)
     if options.table:
@@ -216,9 +216,9 @@ class Machine:
         """Run vagrant."""
         subprocess.run(["vagrant", *words], check=True, env=self.environment, stdin=subprocess.DEVNULL)
 
-    def start(self, command: str) -> subprocess.Popen[bytes]:
-        """Start a command in the machine."""
-        return subprocess.Popen(["ssh", "-F", self.ssh, "default", command], stdin=subprocess.DEVNULL)
+    def run(self, command: str) -> int:
+        """Run a command in the machine, and let be seen what it prints; return its exit code."""
+        return subprocess.call(["ssh", "-F", self.ssh, "default", command], stdin=subprocess.DEVNULL)
 
     def call(self, command: str, quiet: bool = False) -> subprocess.CompletedProcess[str]:
         """Run a command in the machine to its end."""
@@ -251,36 +251,31 @@ class Machine:
         subprocess.run(["vagrant", "destroy", "--force"], env=self.environment, stdin=subprocess.DEVNULL, check=False)
 
 
-def run_tests(machine: Machine, results: Path, options: argparse.Namespace, started: float) -> list[str]:
-    """Run the tests with systemd, over a reboot too; then the system tests in two sandboxes at a time.
+def run_tests(machine: Machine, results: Path, options: argparse.Namespace, started: float) -> dict[str, int]:
+    """Run the tests with systemd, over a reboot too; then the system tests as `./test` does.
 
-    Returns a line for each program that ended otherwise than pytest does when tests passed or failed: a
-    sandbox that had something left is one.
+    Returns the exit codes: of a sandbox that had something left it is another one although every test has passed.
     """
     codes = {}
     machine.ask(
-        "cd /opt/made && sudo mkdir -p site /opt/results/claims && sudo tar --extract --file site.tar --directory site"
+        "cd /opt/made && sudo mkdir -p site /opt/results && sudo tar --extract --file site.tar --directory site"
         " && sudo tar --extract --file home/bocker.tar --directory home"
     )
     if not options.tests:
-        words = ["tests/vm/test_systemd.py", "tests/vm/test_before_reboot.py"]
-        codes["systemd"] = machine.start(pytest("systemd", words, 0, sandbox=False)).wait()
+        codes["systemd"] = machine.run(pytest("systemd", "test_systemd.py", "test_before_reboot.py"))
         machine.reboot()
         tell(started, "the machine is up again")
-        words = ["tests/vm/test_after_reboot.py"]
-        codes["reboot"] = machine.start(pytest("reboot", words, 0, sandbox=False)).wait()
+        codes["reboot"] = machine.run(pytest("reboot", "test_after_reboot.py"))
     selection = options.tests or in_order(system_tests(), answer("sh", "-c", f"git -C {ROOT} rev-parse HEAD || date"))
     seconds = options.seconds
     if options.limit:
         left = options.limit - (time.monotonic() - started) - RESERVE_SECONDS
         seconds = max(round(min(seconds or left, left)), 1)
-    names = [f"system-{number}" for number in range(SANDBOXES)]
-    running = {name: machine.start(pytest(name, selection, seconds)) for name in names}
-    codes.update({name: process.wait() for name, process in running.items()})
+    codes["system"] = machine.run(test("system", selection, seconds))
     tell(started, f"the tests have ended; the machine has used {machine.processor_seconds()} s of processor time")
     machine.ask("sudo chmod -R a+rX /opt/results")
     machine.fetch("/opt/results/", results)
-    return [f"FAILED {name}: exit code {code}" for name, code in codes.items() if code not in TESTS_HAVE_RUN]
+    return codes
 
 
 def system_tests() -> list[str]:
@@ -296,24 +291,35 @@ def in_order(tests: Sequence[str], commit: str) -> list[str]:
     return [*FIRST, *others]
 
 
-def pytest(name: str, selection: Sequence[str], seconds: int, sandbox: bool = True) -> str:
-    """Return the command line that runs tests in the machine and leaves their results in /opt/results."""
+def pytest(name: str, *files: str) -> str:
+    """Return the command line that runs tests in the machine itself."""
+    return as_root(name, [PYTHON, "-m", "pytest", *report(name), *(f"tests/vm/{file}" for file in files)])
+
+
+def test(name: str, selection: Sequence[str], seconds: int) -> str:
+    """Return the command line that runs system tests in the machine, in sandboxes side by side."""
+    words = ["./test", "--no-install", "--system=only", "--", *report(f"{name}-$BOCKER_TEST_SANDBOX"), *selection]
+    return as_root(name, words, BOCKER_TEST_SECONDS=str(seconds))
+
+
+def report(name: str) -> list[str]:
+    """Return how pytest tells of the tests; it puts variables into the name of its file."""
+    patience = ["-p", "no:cacheprovider", "--timeout", str(60 * SLOWNESS)]
+    return [*patience, "--tb", "short", "--junit-xml", f"/opt/results/{name}.xml"]
+
+
+def as_root(name: str, words: Sequence[str], **more: str) -> str:
+    """Return the command line that runs a program in the machine and leaves what it prints in /opt/results."""
     environment = {
         "BOCKER_TEST_PREFIX": "/opt/made/test-prefix.tar",
         "BOCKER_TEST_SLOWNESS": str(SLOWNESS),
-        "BOCKER_TEST_CLAIMS": "/opt/results/claims",
-        "BOCKER_TEST_SECONDS": str(seconds),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONPATH": "/opt/made/site:/vagrant",
         "XDG_CACHE_HOME": "/opt/made/home",
+        **more,
     }
-    python = "/usr/bin/python3"
-    words = ["sudo", "env", *(f"{key}={value}" for key, value in environment.items())]
-    if sandbox:
-        words += [python, "-m", "tests.system.sandbox", "--"]
-    words += [python, "-m", "pytest", "-p", "no:cacheprovider", "--timeout", str(60 * SLOWNESS), "--tb", "short"]
-    words += ["--junit-xml", f"/opt/results/{name}.xml", *selection]
-    return f"set -o pipefail; cd /vagrant && {shlex.join(words)} 2>&1 | sudo tee /opt/results/{name}.log"
+    program = shlex.join(["sudo", "env", *(f"{key}={value}" for key, value in environment.items()), *words])
+    return f"set -o pipefail; cd /vagrant && {program} 2>&1 | sudo tee /opt/results/{name}.log"
 
 
 def has_virtualisation() -> bool:

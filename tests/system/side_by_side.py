@@ -2,7 +2,8 @@
 
 Each runs the command, pytest with one and the same selection: who comes to a file, or to a class of the
 contracts, first, takes it (`conftest.py`). The system tests wait half of their time, so two need hardly longer
-than half as long as one. The first one's output is seen as it comes, the others' when that has ended.
+than half as long as one. The first one's output is seen as it comes, the others' when that has ended. Each has its
+number in BOCKER_TEST_SANDBOX, for a file of results of its own: pytest puts variables into its name.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from contextlib import ExitStack
 from tests.system import sandbox
 
 CLAIMS = "BOCKER_TEST_CLAIMS"  # a directory that the sandboxes share
+NUMBER = "BOCKER_TEST_SANDBOX"
 SANDBOX = [sys.executable, "-m", "tests.system.sandbox", "--"]
 
 
@@ -27,11 +29,11 @@ def main(words: list[str]) -> int:
     sandbox.fetch_materials()  # once, before all of them want them
     with ExitStack() as stack:
         claims = stack.enter_context(tempfile.TemporaryDirectory(prefix="claims-"))
-        environment = {**os.environ, CLAIMS: claims}
         outputs = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(count - 1)]
-        running = [subprocess.Popen([*SANDBOX, *command], env=environment)]
+        running: list[subprocess.Popen[bytes]] = []
         stack.callback(_end, running)
-        for output in outputs:
+        for number, output in enumerate([None, *outputs]):
+            environment = {**os.environ, CLAIMS: claims, NUMBER: str(number)}
             running.append(subprocess.Popen([*SANDBOX, *command], env=environment, stdout=output, stderr=output))
         codes = [process.wait() for process in running]
         for output in outputs:

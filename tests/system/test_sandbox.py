@@ -75,16 +75,18 @@ while True:
     except FileExistsError:
         number += 1
 print(*sys.argv[1:], flush=True)
+open(os.environ["BOCKER_TEST_RESULTS"] + os.environ["BOCKER_TEST_SANDBOX"], "x")
 sys.exit(int(sys.argv[1 + number]))
 """
 
 
 @pytest.mark.parametrize(("codes", "code"), [(("0", "0"), 0), (("3", "0"), 3), (("0", "3"), 3)])
 def test_sandboxes_side_by_side_share_what_they_take(monkeypatch, capfd, tmp_path, codes, code):
-    """Both run the command and are seen; who fails makes it fail, and nothing is left."""
+    """Both run the command and are seen, each with its number; who fails makes it fail, and nothing is left."""
     monkeypatch.setattr(side_by_side, "SANDBOX", [sys.executable, "-c", ONE_OF_TWO])
     monkeypatch.setattr(sandbox, "fetch_materials", dict)
     monkeypatch.setattr(tempfile, "tempdir", os.fspath(tmp_path))
+    monkeypatch.setenv("BOCKER_TEST_RESULTS", f"{tmp_path}/result-")
     assert side_by_side.main(["2", "--", *codes]) == code
     assert capfd.readouterr().out == 2 * f"{' '.join(codes)}\n"
-    assert os.listdir(tmp_path) == []
+    assert sorted(os.listdir(tmp_path)) == ["result-0", "result-1"]
