@@ -106,8 +106,10 @@ def settings(sandbox_settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def kernel(settings: Settings) -> LinuxKernel:
-    return LinuxKernel(settings)
+def kernel(settings: Settings) -> Iterator[LinuxKernel]:
+    made = LinuxKernel(settings)
+    yield made
+    made.http.close()  # a process of its own, which would stay as long as this one
 
 
 @pytest.fixture(autouse=True)

@@ -123,8 +123,9 @@ def test_ctrl_c_leaves_nothing_but_downloads(bocker: Bocker, shelf: Shelf, setti
             os.killpg(process.pid, number)
             time.sleep(0.01)
         _, err = process.communicate(timeout=patience(20))
-        assert process.returncode in {0, 128 + number, -number}, err
-        assert b"Traceback" not in err
+        before_bocker = err.startswith(b"Fatal Python error: init_")  # on a slow machine: nothing of ours runs yet
+        assert before_bocker or process.returncode in {0, 128 + number, -number}, err
+        assert before_bocker or b"Traceback" not in err
         if process.returncode == 128 + number:
             assert names_in(settings) == [], err
         assert bocker("cleanup").out == "Nothing to clean up\n"
