@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import signal
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
+    from typing import Any
 
+MOMENT_S = 0.001
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -33,3 +36,21 @@ def _stop(number: int, frame: FrameType | None) -> None:
     for other in ENDING:
         signal.signal(other, signal.SIG_IGN)
     raise Stopped(number)
+
+
+def raise_later(lost: Any) -> None:
+    """Raise what a signal raised where nothing can be raised, as at the end of an object, a moment later.
+
+    For `sys.unraisablehook`: Python prints such a thing and goes on, so Ctrl-C would be lost, and who is deaf to the
+    next one would go on for ever.
+    """
+    error = lost.exc_value
+    if isinstance(error, KeyboardInterrupt):
+        signal.signal(signal.SIGALRM, lambda number, frame: _raise(error))
+        signal.setitimer(signal.ITIMER_REAL, MOMENT_S)
+    else:
+        sys.__unraisablehook__(lost)
+
+
+def _raise(error: BaseException) -> None:
+    raise error

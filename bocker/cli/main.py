@@ -93,17 +93,25 @@ def main(
     except BaseException as error:
         if debug:
             _show_traceback()
-        return _report(error, verb)
+        return _report(_interrupt_in(error) or error, verb)
 
 
 def launch() -> NoReturn:
     """Run as the installed launcher does."""
+    sys.unraisablehook = _raise_later
     os._exit(main(tuple(sys.argv[1:])))
 
 
 def console_script() -> NoReturn:
     """Run as pip's console script does: from an interpreter that is not ours alone."""
+    sys.unraisablehook = _raise_later
     os._exit(main(tuple(sys.argv[1:]), installed=False))
+
+
+def _raise_later(lost: Any) -> None:
+    from bocker.cli.interrupts import raise_later
+
+    raise_later(lost)
 
 
 def _dispatch(
@@ -177,6 +185,12 @@ def _is_unwritable() -> bool:
 def _change_interpreter(path: str) -> NoReturn:
     start = f"import sys; sys.path[:] = {sys.path!r}; from bocker.cli.main import console_script; console_script()"
     os.execv(path, [path, "-I", "-S", "-c", start, *sys.argv[1:]])
+
+
+def _interrupt_in(error: BaseException) -> BaseException | None:
+    """Return the interrupt that Python before 3.12 has wrapped, as it came while a class was made."""
+    cause = error.__cause__
+    return cause if type(error) is RuntimeError and isinstance(cause, KeyboardInterrupt) else None
 
 
 def _report(error: BaseException, verb: Verb | None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from bocker.cli.main import main
 from bocker.cli.settings import MEANINGS
 from bocker.cli.verbs import VERBS
 from bocker.core.errors import BockerError, InvalidValue, NoSuchImage, ProgramNotStarted
+from tests.patience import patience
 
 NOWHERE = {"BOCKER_STORE": "/nonexistent"}
 
@@ -100,6 +102,13 @@ def test_S17_W15_a_bad_limit_is_refused_before_the_kernel_is_touched(bocker):
         assert "BOCKER_MEM_LIMIT" in err
 
 
+def in_a_class(error: BaseException) -> RuntimeError:
+    """Return what Python before 3.12 makes of an error that comes while a class is made."""
+    made = RuntimeError("class")
+    made.__cause__ = error
+    return made
+
+
 @pytest.mark.parametrize(
     ("failing", "code", "line"),
     [
@@ -109,6 +118,8 @@ def test_S17_W15_a_bad_limit_is_refused_before_the_kernel_is_touched(bocker):
         (ProgramNotStarted("x", "not found", 127), 127, "Can not execute 'x': not found"),
         (ProgramNotStarted("x", "not allowed", 126), 126, "Can not execute 'x': not allowed"),
         (KeyboardInterrupt(), 130, None),
+        (in_a_class(KeyboardInterrupt()), 130, None),
+        (in_a_class(OSError()), 125, "bocker: internal error: RuntimeError: class; for more use: bocker --debug"),
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), 141, None),
         (MemoryError(), 125, "bocker: out of memory"),
         (
@@ -151,6 +162,30 @@ def test_a_closed_pipe_ends_it_quietly():
     done = _program("help", stdout=writer)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers as Linux has them")
+@pytest.mark.parametrize("way_in", ["launch", "console_script"])
+def test_ctrl_c_where_nothing_can_be_raised_is_raised_a_moment_later(way_in):
+    """The end of an object, as of a lock of the import machinery: Python prints what is raised there, and goes on."""
+    code = f"""
+import os, signal, time
+from bocker.cli import main
+
+class Ends:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0)
+
+def dispatch(*words):
+    Ends()
+    time.sleep(20)
+
+main._dispatch = dispatch
+main.{way_in}()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=patience(15))
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="this system has no users as Linux has them")
