@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from types import FrameType
     from typing import Any
+else:
+    import _signal as signal  # no import of more, as it may be one that was disturbed
 
 MOMENT_S = 0.001
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -28,7 +30,7 @@ def end_once() -> None:
     What is ignored already, as by nohup(1), stays so.
     """
     for number in ENDING:
-        if signal.getsignal(number) is not signal.SIG_IGN:
+        if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _stop)
 
 
