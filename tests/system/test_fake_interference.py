@@ -10,6 +10,7 @@ import errno
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,8 @@ def test_a_store_is_unmounted_that_is_in_use(stores: Twins) -> None:
 
 
 def test_a_store_is_read_only(stores: Twins) -> None:
+    blob = sha256(b"").hexdigest()
+    stores.agree(add=lambda kernel: kernel.blobs.add(blob, b""))
     stores.linux.records.__del__()
     do("mount", "-o", "remount,ro", stores.settings.store)
     assert interference.make_read_only(stores.world, stores.settings.store)
@@ -192,6 +195,7 @@ def test_a_store_is_read_only(stores: Twins) -> None:
         claim=lambda kernel: kernel.records.claim("containers/ps_42003", b"two"),
         append=lambda kernel: kernel.records.append("logs/ps_42002", b"two"),
         remove=lambda kernel: kernel.records.remove("containers/ps_42002"),
+        remove_blob=lambda kernel: kernel.blobs.remove(blob),
         lock=lambda kernel: kernel.records.lock("names"),
         create=lambda kernel: kernel.storage.create("img_42004"),
         snapshot=lambda kernel: kernel.storage.snapshot("img_42002", "img_42004"),
