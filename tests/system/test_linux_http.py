@@ -27,7 +27,7 @@ from tests.contracts.http import BODY, DIGEST, HANGING, PAGE, TRICKLE, Page
 from tests.patience import patience
 from tests.system.http_server import HttpServer
 from tests.system.registry import BASIC, PASSWORD, SERVICE, TOKEN, USER, Registry
-from tests.system.waiting import wait_until
+from tests.system.waiting import state_of, wait_until
 
 PATIENCE_S = patience(20.0)
 BASIC_WORDS = ("Authorization", "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode())
@@ -98,8 +98,14 @@ def gone(pid: int) -> Callable[[], bool]:
 
 
 def sockets_of(pid: int) -> int:
-    names = (f"/proc/{pid}/fd/{name}" for name in os.listdir(f"/proc/{pid}/fd"))
-    return sum(os.readlink(name).startswith("socket:") for name in names)
+    return sum(is_socket(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd"))
+
+
+def is_socket(descriptor: str) -> bool:
+    try:
+        return os.readlink(descriptor).startswith("socket:")
+    except FileNotFoundError:  # closed since it was listed
+        return False
 
 
 # The other process
@@ -178,9 +184,12 @@ def test_what_has_come_already_is_not_written_after_a_cancel(
 
 
 def test_ctrl_c_is_for_who_asks(server: HttpServer) -> None:
-    """The whole group gets the signal, as from a terminal; the transfers go on until they are cancelled."""
+    """The whole group gets the signal, as from a terminal; the transfers go on until they are cancelled.
+
+    Who asks has to be waiting: where it comes amid a message, the other process is given up.
+    """
     process = start(
-        server.serve("/page", TRICKLE),
+        server.serve("/page", Page(body=BODY, pause_s=0.5, piece_bytes=len(BODY) // 16)),
         "print(helper() if http.download(Request('GET', url), '/run/tmp/interrupted', 262144) else 0, flush=True)",
         "try:",
         "    while http.wait(60): pass",
@@ -191,6 +200,7 @@ def test_ctrl_c_is_for_who_asks(server: HttpServer) -> None:
     )
     helper = line_of(process)
     wait_until(lambda: os.path.exists("/run/tmp/interrupted"))
+    wait_until(lambda: state_of(process.pid) == "S")
     os.killpg(process.pid, signal.SIGINT)
     assert line_of(process) == f"{helper} True"
     assert line_of(process) == "True None"

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from bocker.linux import proc
-from tests.system.waiting import wait_until
+from tests.system.waiting import state_of, wait_until
 
 # The first thread ends by exit(2) of its own, as pthread_exit(3) does it; the other one goes on.
 WITHOUT_FIRST_THREAD = """
@@ -20,13 +20,8 @@ def test_a_process_whose_first_thread_has_ended_is_alive() -> None:
     with subprocess.Popen((sys.executable, "-c", WITHOUT_FIRST_THREAD)) as process:
         started = proc.start_ticks(process.pid)
         assert started is not None
-        wait_until(lambda: _state(process.pid) == "Z")
+        wait_until(lambda: state_of(process.pid) == "Z")
         assert proc.start_ticks(process.pid) == started
         process.kill()
         process.wait()
         assert proc.start_ticks(process.pid) is None
-
-
-def _state(pid: int) -> str:
-    with open(f"/proc/{pid}/stat") as stat:
-        return stat.read().rpartition(")")[2].split()[0]
