@@ -18,6 +18,7 @@ import pytest
 from bocker.core.settings import Settings
 from bocker.linux import LinuxKernel, messages, netlink, syscalls
 from tests.system import groups
+from tests.system.proc_stat import parent_of
 from tests.system.waiting import wait_until
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -333,7 +334,7 @@ def _first_process_waits_for_the_zombie() -> int:
         signal.pause()
     syscalls.setns(outside, syscalls.CLONE_NEWPID)
     member = _left_by_a_killed_engine(first)
-    if _parent_of(member) != os.getpid():
+    if parent_of(member) != os.getpid():
         return 1
     os.kill(member, signal.SIGKILL)
     os.kill(first, signal.SIGKILL)
@@ -357,7 +358,3 @@ def _left_by_a_killed_engine(first: int) -> int:
         os._exit(0)
     os.waitpid(engine, 0)
     return int(os.read(reader, 20))
-
-
-def _parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -26,8 +26,9 @@ from bocker.linux.http import LinuxHttp, frame
 from tests.contracts.http import BODY, DIGEST, HANGING, PAGE, TRICKLE, Page
 from tests.patience import patience
 from tests.system.http_server import HttpServer
+from tests.system.proc_stat import state_of
 from tests.system.registry import BASIC, PASSWORD, SERVICE, TOKEN, USER, Registry
-from tests.system.waiting import state_of, wait_until
+from tests.system.waiting import wait_until
 
 PATIENCE_S = patience(20.0)
 BASIC_WORDS = ("Authorization", "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode())

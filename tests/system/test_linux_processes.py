@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 from bocker.linux import proc
-from tests.system.waiting import state_of, wait_until
+from tests.system.proc_stat import state_of
+from tests.system.waiting import wait_until
 
 # The first thread ends by exit(2) of its own, as pthread_exit(3) does it; the other one goes on.
 WITHOUT_FIRST_THREAD = """

@@ -1,4 +1,4 @@
-"""Waiting for something to become true, and what is often waited for."""
+"""Waiting for something to become true."""
 
 from __future__ import annotations
 
@@ -14,9 +14,3 @@ def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
-
-
-def state_of(pid: int) -> str:
-    """Return the letter of a process's state, proc(5): S sleeps, Z is a zombie."""
-    with open(f"/proc/{pid}/stat") as stat:
-        return stat.read().rpartition(")")[2].split()[0]

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import attrs
 
 from bocker.core.errors import BockerError
-from bocker.fakes import Crashed, FakeKernel
+from bocker.fakes import Crashed, FakeKernel, World
 from bocker.fakes.faults import Gate, Moment, Moments
 from bocker.fakes.state import State
 from tests.unit.engine.test_sweep import Command, ended, holdings
@@ -129,14 +129,19 @@ class Crashes(ImageSweep):
         lines = [line for line in holdings(self.bench, self.known) if not any(word in line for word in DOWNLOADS)]
         world = self.bench.world
         lines = [_TAGS.sub(lambda found: f"image {found[1]} {sorted(found[2].split(', '))}", line) for line in lines]
-        files = [f"host {path}" for path in HOST_FILES if world.entry(path) is not None]
         kept = world.entry(CREDENTIALS)
-        return sorted([*ended(lines), *files, *([] if kept is None else [f"credentials {kept.content!r}"])])
+        credentials = [] if kept is None else [f"credentials {kept.content!r}"]
+        return sorted([*ended(lines), *host_files(world), *credentials])
 
     def repeats(self) -> bool:
         """Tell whether `cleanup` finds nothing any more."""
         before = self.holdings()
         return self.bench.cleanup() == () and self.holdings() == before
+
+
+def host_files(world: World) -> list[str]:
+    """Return a line for each file that commands here leave outside of the store."""
+    return [f"host {path}" for path in HOST_FILES if world.entry(path) is not None]
 
 
 def as_machine(state: State) -> State:

@@ -33,7 +33,7 @@ from bocker.images.prune import Sought, prune
 from bocker.images.space import usages
 from bocker.registry.credentials import Credentials
 from bocker.registry.endpoints import Registries
-from tests.unit.crashes import HOST_FILES
+from tests.unit.crashes import host_files
 from tests.unit.engine.test_sweep import crash, holdings, ids_of, of_themselves
 from tests.unit.images.bench import HOME, HOST, ImageBench
 from tests.unit.images.soundness import Ancestry, complaints, leftovers
@@ -242,7 +242,7 @@ class Stage:
         """Return what the machine holds, but for downloads."""
         lines = of_themselves(holdings(self.bench, self.known))
         lines = [line for line in lines if not any(word in line for word in DOWNLOADS)]
-        return (*lines, *(f"host {path}" for path in HOST_FILES if self.bench.world.entry(path) is not None))
+        return (*lines, *host_files(self.bench.world))
 
     def allowed(self, names: Names) -> Allowed:
         """Return how it may end: some of the commands in some order, the others as if they had not been given."""
