@@ -89,6 +89,8 @@ def main() -> int:
     except (OSError, subprocess.CalledProcessError, Refused) as error:
         print(f"install: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
@@ -113,14 +115,13 @@ def install(prefix: str, launcher: str, wheels: str | None, cgroups: str) -> Non
     """Build the prefix aside, put it in its place by renaming, and write the launcher and the unit last."""
     check_ground(prefix, launcher)
     aside = f"{prefix}.new"
-    shutil.rmtree(aside, ignore_errors=True)
-    os.makedirs(f"{aside}/bin")
-    copy_interpreter(aside)
-    copy_program(aside, prefix)
-    head_bytes = bundle_program(aside, prefix, cgroups)
-    add_packages(aside, prefix, wheels)
     unit = UNIT if prefix == PREFIX else f"{prefix}/{os.path.basename(UNIT)}"
-    write_manifest(aside, launcher, unit)
+    try:
+        head_bytes = build(aside, prefix, wheels, cgroups)
+        write_manifest(aside, launcher, unit)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
     was_protected = is_mounted(f"{prefix}/bin/python3")
     put_in_place(aside, prefix)
     if was_protected:
@@ -128,6 +129,17 @@ def install(prefix: str, launcher: str, wheels: str | None, cgroups: str) -> Non
     write_launcher(prefix, launcher, head_bytes)
     write_unit(unit, launcher)
     print(f"Installed: {launcher}, {prefix}")
+
+
+def build(aside: str, prefix: str, wheels: str | None, cgroups: str) -> int:
+    """Make what the prefix will hold, but its list of files; return the size of the bundle's head in bytes."""
+    shutil.rmtree(aside, ignore_errors=True)
+    os.makedirs(f"{aside}/bin")
+    copy_interpreter(aside)
+    copy_program(aside, prefix)
+    head_bytes = bundle_program(aside, prefix, cgroups)
+    add_packages(aside, prefix, wheels)
+    return head_bytes
 
 
 def check_ground(prefix: str, launcher: str) -> None:
@@ -230,7 +242,9 @@ def run_pip(command: str, *options: str) -> None:
     """Let pip fetch what the lock names, and nothing that is not in it."""
     pip = [sys.executable, f"{pip_wheel()}/pip", "--quiet", "--quiet", "--disable-pip-version-check", command]
     locked = ["--no-deps", "--require-hashes", "--requirement", LOCK]
-    subprocess.run([*pip, *locked, *options], check=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run([*pip, *locked, *options], check=False, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise Refused(f"pip could not get what {LOCK} names (its exit code is {done.returncode})")
 
 
 def pip_wheel() -> str:

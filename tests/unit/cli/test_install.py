@@ -103,6 +103,20 @@ def test_a_failure_leaves_what_was_there(install, place):
     assert answer(place[1], "--version").returncode == 0
 
 
+def test_packages_that_cannot_be_had_are_told_in_a_line_and_nothing_is_left(place, tmp_path):
+    """By the real pip, or where Debian's Python has none, by the word that it is missing."""
+    prefix, launcher = place
+    (tmp_path / "empty").mkdir()
+    words = [DEBIAN, "-B", INSTALL, "--prefix", prefix, "--launcher", launcher, "--wheels", tmp_path / "empty"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(("install: pip could not get ", "install: there is no pip here"))
+    assert "Command" not in last
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "lib"]
+
+
 def test_uninstalling_removes_exactly_what_was_installed(install, place, tmp_path):
     prefix, launcher = place
     install()
