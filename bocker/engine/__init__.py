@@ -19,8 +19,9 @@ nothing, as `run` and `exec` pay for each module.
     removal.remove(kernel, settings, references, force=False) -> tuple[Removal, ...]
         One Removal(reference, removed, error) a word, in their order: `removed` is the id's text,
         or None with the BockerError that stopped this one. All words are resolved first.
-    repair.cleanup(kernel, settings) -> tuple[str, ...]
-        Lines to print (`Removed: ps_42045`); none when there was nothing to clean up.
+    repair.cleanup(kernel, settings) -> Cleaned(lines, errors)
+        Lines to print (`Removed: ps_42045`), none when there was nothing to clean up; and why other things could
+        not be done.
     setup.check(kernel, settings, interpreter_mount=None) -> tuple[Need, ...]   Need(name, met, detail)
     setup.setup(kernel, settings, SetupOptions(...)) -> tuple[str, ...]     lines: what it did
     setup.undo(kernel, settings, delete_data=False) -> tuple[str, ...]      lines: what it took back

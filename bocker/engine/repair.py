@@ -8,13 +8,14 @@ made of nothing that is known here, as it is not ours.
 from __future__ import annotations
 
 from bocker.core import addresses, lifecycle
-from bocker.core.errors import Damaged
+from bocker.core.errors import BockerError, Damaged
 from bocker.core.ids import ContainerId, ImageId
 from bocker.core.model import ContainerRecord, ImageContent, ImageTags
+from bocker.core.value import Value
 from bocker.engine import layers, resolve, store
 from bocker.engine.building import aside_of, frozen_of
 from bocker.engine.burial import bury, is_orphan, lost
-from bocker.engine.failures import Doing
+from bocker.engine.failures import Doing, operation_failed, store_problem
 from bocker.engine.removal import destroy, gone_of, harmless
 from bocker.kernel.errors import Busy, Invalid, KernelError, Missing, NoSpace, ReadOnly, Unsupported
 
@@ -30,6 +31,16 @@ if TYPE_CHECKING:
 LINKS_GO_S = 0.2
 DYING_S = 0.02
 DYING_ROUNDS = 50
+
+
+CLEANING = "Cleaning up"
+
+
+class Cleaned(Value):
+    """What was done, a line each; and what could not be, and why."""
+
+    lines: tuple[str, ...]
+    errors: tuple[BockerError, ...] = ()
 
 
 def reconcile(kernel: Kernel, record: ContainerRecord) -> ContainerRecord | None:
@@ -55,9 +66,10 @@ def reconcile(kernel: Kernel, record: ContainerRecord) -> ContainerRecord | None
         return bury(kernel, current) if current.state in lifecycle.UNFINISHED else current
 
 
-def cleanup(kernel: Kernel, settings: Settings) -> tuple[str, ...]:
-    """Repair and remove what crashes left; return a line for each thing done. Doing it twice does nothing more."""
-    with Doing(kernel, settings, "Cleaning up"):
+def cleanup(kernel: Kernel, settings: Settings) -> Cleaned:
+    """Repair and remove what crashes left. Doing it twice does nothing more. Raise HostNotReady where the store is
+    what is missing."""
+    with Doing(kernel, settings, CLEANING):
         store.check_format(kernel, settings)
         sweep = _Sweep(kernel)
         for container in _containers_seen(kernel):
@@ -72,9 +84,13 @@ def cleanup(kernel: Kernel, settings: Settings) -> tuple[str, ...]:
         sweep.attempt(sweep.layers)
         sweep.attempt(sweep.tags)
         sweep.attempt(sweep.names)
-        if failures := (*sweep.failures, *sweep.damaged):
-            raise failures[0]
-        return tuple(sweep.lines)
+        return Cleaned(tuple(sweep.lines), _errors(kernel, settings, sweep))
+
+
+def _errors(kernel: Kernel, settings: Settings, sweep: _Sweep) -> tuple[BockerError, ...]:
+    if sweep.failures and (problem := store_problem(kernel, settings)):
+        raise problem
+    return (*(operation_failed(CLEANING, failure) for failure in sweep.failures), *sweep.damaged)
 
 
 def _containers_seen(kernel: Kernel) -> tuple[ContainerId, ...]:

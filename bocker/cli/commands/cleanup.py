@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bocker.cli.output import say_lines
+from bocker.cli.output import complain, error_line, say_lines
+from bocker.core.errors import FAILED
 from bocker.engine.repair import cleanup
 
 TYPE_CHECKING = False
@@ -11,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def main(call: Call) -> int:
-    """Repair, and print a line for each thing done."""
-    lines = cleanup(call.kernel, call.configuration.settings)
-    say_lines(lines or ("Nothing to clean up",))
-    return 0
+    """Repair, and print a line for each thing done; what can't be done is said and doesn't stop the others."""
+    cleaned = cleanup(call.kernel, call.configuration.settings)
+    nothing = () if cleaned.errors else ("Nothing to clean up",)
+    say_lines(cleaned.lines or nothing)
+    for error in cleaned.errors:
+        complain(error_line(error))
+    return FAILED if cleaned.errors else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import pytest
 
 from bocker.cli.main import main
 from bocker.fakes import World
+from tests.unit.engine.test_setup import RefuseOperation
 
 CREATED_IMAGE = re.compile(r"Created: (img_\d+)\n")
 SESSION = {"TERM": "dumb"}  # an environment without any of our settings
@@ -301,6 +303,26 @@ def test_logs_can_be_cut_and_stamped(bocker, image):
 
 def test_cleanup_says_so_when_there_is_nothing(bocker):
     assert bocker("cleanup") == (0, "Nothing to clean up\n", "")
+
+
+def test_cleanup_says_what_it_did_and_each_thing_that_it_could_not_do(world, capfd):
+    """One that fails hides neither what went nor another one that fails."""
+    assert main(("setup",), SESSION, world.kernel) == 0
+    kernel = world.kernel()
+    kernel.storage.create(".img_42005.new")
+    kernel.namespaces.create("netns_ps_42010")
+    kernel.namespaces.create("netns_ps_42011")
+    capfd.readouterr()
+
+    def refusing(settings):
+        return world.kernel(settings, RefuseOperation("namespaces.remove", errno.EPERM))
+
+    assert main(("cleanup",), SESSION, refusing) == 1
+    refused = "Cleaning up failed: it is not permitted (namespaces.remove {}: EPERM)"
+    assert capfd.readouterr() == (
+        "Removed: .img_42005.new\n",
+        f"{refused.format('netns_ps_42010')}\n{refused.format('netns_ps_42011')}\n",
+    )
 
 
 def test_setup_reports_every_need(bocker):

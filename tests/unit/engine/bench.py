@@ -136,8 +136,11 @@ class Bench:
         return [one.reference if one.error is None else one.error.message for one in results]
 
     def cleanup(self) -> tuple[str, ...]:
-        """`bocker cleanup`."""
-        return repair.cleanup(self.kernel, self.settings)
+        """`bocker cleanup`: what it did; what it could not do, the first of that, is raised."""
+        cleaned = repair.cleanup(self.kernel, self.settings)
+        for error in cleaned.errors:
+            raise error
+        return cleaned.lines
 
     def records(self) -> tuple[ContainerRecord, ...]:
         """`bocker ps`, as records."""
