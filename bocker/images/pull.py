@@ -54,7 +54,7 @@ def pull(kernel: Kernel, settings: Settings, request: PullRequest, watch: Watch)
     """Bring an image here and give it its name as a tag, unless it was asked for by its digest.
 
     An image that is here already keeps its id. After an error there is no image, and nothing else but what
-    was downloaded, which the next pull goes on with. Raise NoSuchImage and what `sources.find`, `Transfers`
+    was downloaded, which the next pull goes on with. Raise NoSuchImage and what `sources.obtain`, `Transfers`
     and `Assembly` raise.
     """
     name = request.name.familiar
@@ -63,12 +63,15 @@ def pull(kernel: Kernel, settings: Settings, request: PullRequest, watch: Watch)
         store.ensure_format(kernel)
         with tidied(kernel), layers.in_work(kernel):
             watch.say(f"{request.name.reference}: Pulling from {request.name.repository}")
-            found = sources.find(kernel, request.name, request.platform, request.remote, watch)
-            tell_platform(found.config.platform, request.platform, watch)
-            return _brought(kernel, settings, request, found, watch)
+
+            def bring(found: Found) -> Pulled:
+                return _brought(kernel, settings, request, found, watch)
+
+            return sources.obtain(kernel, request.name, request.platform, request.remote, watch, bring)
 
 
 def _brought(kernel: Kernel, settings: Settings, request: PullRequest, found: Found, watch: Watch) -> Pulled:
+    tell_platform(found.config.platform, request.platform, watch)
     origin = request.name.pinned(found.digest)
     tag = request.name.familiar if request.name.digest is None else None
     put_document(kernel, found.config.image_id.hexadecimal, found.config.data)

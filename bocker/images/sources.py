@@ -9,14 +9,18 @@ import attrs
 from bocker.core.errors import BockerError, NoSuchImage
 from bocker.core.value import Value
 from bocker.images.accounts import credentials_for
+from bocker.images.errors import BadLayer
 from bocker.registry.client import PULL, Client
 from bocker.registry.config import parse_config
 from bocker.registry.digests import digest_of
 from bocker.registry.endpoints import endpoints
-from bocker.registry.errors import NotInRegistry
+from bocker.registry.errors import BadDocument, Distrusted, NotInRegistry, RegistryError, Unreached
 from bocker.registry.manifests import choose_manifest, parse_manifest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
     from bocker.images.accounts import AuthPlaces
     from bocker.images.watch import Watch
     from bocker.kernel import Kernel
@@ -27,6 +31,12 @@ if TYPE_CHECKING:
     from bocker.registry.manifests import Descriptor, Index, Manifest
     from bocker.registry.names import ImageName
     from bocker.registry.platforms import Platform
+
+    T = TypeVar("T")
+
+
+# What another source may do better at; a disk that is full it may not.
+OF_THE_SOURCE = (RegistryError, Unreached, Distrusted, BadDocument, BadLayer)
 
 
 class Remote(Value):
@@ -64,22 +74,50 @@ def client_for(
     return client
 
 
-def find(kernel: Kernel, name: ImageName, wanted: Platform, remote: Remote, watch: Watch) -> Found:
-    """Return the image that a name leads to, from the first of the mirrors that has it or from the registry itself.
+def obtain(
+    kernel: Kernel,
+    name: ImageName,
+    wanted: Platform,
+    remote: Remote,
+    watch: Watch,
+    bring: Callable[[Found], T],
+) -> T:
+    """Find the image that a name leads to, in the first of the mirrors that has it or in the registry itself, and
+    return what `bring` makes of it. What a mirror fails at in the middle, the next one is asked for.
 
-    Raise NoSuchImage when the registry has none of that name, NoSuchPlatform, and what `Client` raises.
+    Raise NoSuchImage when the registry has none of that name, NoSuchPlatform, and what `Client` and `bring` raise.
     """
     for endpoint in endpoints(name, remote.registries):
+        found = _looked_up(kernel, name, endpoint, wanted, remote, watch)
+        if found is None:
+            continue
         try:
-            return _found(kernel, client_for(kernel, name, endpoint, remote, watch), name, wanted)
-        except NotInRegistry as error:
-            if not endpoint.is_mirror:
-                raise NoSuchImage(name.familiar) from error
-        except BockerError as error:
+            return bring(found)
+        except OF_THE_SOURCE as error:
             if not endpoint.is_mirror:
                 raise
-            watch.say(f"Mirror {endpoint.host}: {error.message}")
+            _passed_over(endpoint, error, watch)
     raise NoSuchImage(name.familiar)
+
+
+def _looked_up(
+    kernel: Kernel, name: ImageName, endpoint: Endpoint, wanted: Platform, remote: Remote, watch: Watch
+) -> Found | None:
+    """Return the image as it is told there; None where that is a mirror and tells nothing of use."""
+    try:
+        return _found(kernel, client_for(kernel, name, endpoint, remote, watch), name, wanted)
+    except NotInRegistry as error:
+        if not endpoint.is_mirror:
+            raise NoSuchImage(name.familiar) from error
+    except BockerError as error:
+        if not endpoint.is_mirror:
+            raise
+        _passed_over(endpoint, error, watch)
+    return None
+
+
+def _passed_over(endpoint: Endpoint, error: BockerError, watch: Watch) -> None:
+    watch.say(f"Mirror {endpoint.host}: {error.message}")
 
 
 def _found(kernel: Kernel, client: Client, name: ImageName, wanted: Platform) -> Found:

@@ -13,18 +13,22 @@ from bocker.core.errors import BockerError, NoSuchImage, OperationFailed
 from bocker.fakes import publishing
 from bocker.fakes.access import Basic, Rules
 from bocker.fakes.faults import RefuseCall
-from bocker.fakes.mishaps import Mishap, cut, refusing
+from bocker.fakes.mishaps import ALWAYS, Act, Handle, Mishap, corrupted, cut, error_page, refusing
 from bocker.fakes.publishing import PLAIN, Layer
 from bocker.fakes.publishing import Platform as Offered
 from bocker.fakes.registry import Document, FakeRegistry
+from bocker.fakes.servers import Reply
+from bocker.fakes.web import refusal
 from bocker.images import watch
 from bocker.images.errors import BadLayer, LayerTooLarge
 from bocker.images.sources import Remote
 from bocker.kernel.archives import Bounds
+from bocker.kernel.http import Request
 from bocker.registry.credentials import Credentials, with_entry
 from bocker.registry.endpoints import Registries
-from bocker.registry.errors import AccessDenied, BadDocument, NoSuchPlatform, WrongDigest
+from bocker.registry.errors import AccessDenied, BadDocument, NoSuchPlatform, NotInRegistry, WrongDigest
 from bocker.registry.platforms import parse_platform
+from tests.unit.engine.test_setup import RefuseOperation
 from tests.unit.images.bench import BASE, HOME, HOST, MIDDLE, TOP, ImageBench, archive, three_layers
 
 
@@ -309,6 +313,63 @@ def test_a_mirror_is_asked_first_and_may_fail(bench: ImageBench) -> None:
     mirror.put_image("app", "2", [BASE])
     bench.registry.seen.clear()
     bench.pull("app:2", remote=remote)
+    assert bench.registry.seen == []
+
+
+MIRRORED = Remote(Registries(mirrors=((HOST, "https://mirror.example"),)), HOME)
+
+
+@pytest.fixture
+def mirror(bench: ImageBench) -> FakeRegistry:
+    """A mirror that has `app:1`, as the registry has."""
+    mirror = FakeRegistry("https://mirror.example")
+    bench.world.serve(mirror, *mirror.addresses)
+    mirror.put_image("app", "1", [BASE, MIDDLE, TOP])
+    three_layers(bench)
+    return mirror
+
+
+def missing(request: Request, handle: Handle) -> Reply:
+    """There is no such blob."""
+    return Reply(refusal(404, "BLOB_UNKNOWN"))
+
+
+def top_of(registry: FakeRegistry) -> str:
+    """Return the digest of the highest layer of `app:1`."""
+    repository = registry.repository("app")
+    return str(json.loads(repository.documents[repository.tags["1"]].data)["layers"][-1]["digest"])
+
+
+@pytest.mark.parametrize("act", [refusing, error_page, corrupted, cut(0), missing])
+def test_what_a_mirror_has_half_of_is_had_elsewhere(bench: ImageBench, mirror: FakeRegistry, act: Act) -> None:
+    """What it gave is not fetched again, and what was unpacked is not unpacked again."""
+    mirror.mishaps.append(Mishap(f"GET mirror.example/v2/app/blobs/{top_of(mirror)}", act, times=ALWAYS))
+    pulled = bench.pull("app:1", remote=MIRRORED)
+    assert bench.tree(str(pulled.image))["top"] == b"third"
+    assert [line for line in bench.diary.lines if line.startswith("Mirror mirror.example: ")]
+    assert bench.asked("GET /v2/app/blobs/") == [f"GET /v2/app/blobs/{top_of(mirror)}"]
+    assert (bench.kernel.blobs.drafts(), bench.cleanup()) == ((), ())
+
+
+def test_a_layer_of_a_mirrors_that_is_none_is_had_from_the_registry(bench: ImageBench, mirror: FakeRegistry) -> None:
+    mirror.put_image("app", "1", [BASE, Layer(b"no archive")])
+    pulled = bench.pull("app:1", remote=MIRRORED)
+    assert bench.tree(str(pulled.image))["top"] == b"third"
+    assert bench.cleanup() == ()
+
+
+def test_where_the_registry_fails_too_its_own_word_is_told(bench: ImageBench, mirror: FakeRegistry) -> None:
+    for registry, act in ((mirror, refusing), (bench.registry, missing)):
+        registry.mishaps.append(Mishap(f"GET */blobs/{top_of(mirror)}", act, times=ALWAYS))
+    with pytest.raises(NotInRegistry, match="layer sha256"):
+        bench.pull("app:1", remote=MIRRORED)
+    assert bench.images() == {}
+
+
+def test_a_disk_that_is_full_is_no_fault_of_the_mirrors(bench: ImageBench, mirror: FakeRegistry) -> None:
+    bench.kernel.gate = RefuseOperation("archives.unpack", errno.ENOSPC)
+    with pytest.raises(OperationFailed):
+        bench.pull("app:1", remote=MIRRORED)
     assert bench.registry.seen == []
 
 
