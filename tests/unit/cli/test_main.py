@@ -164,6 +164,11 @@ def test_a_closed_pipe_ends_it_quietly():
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+def test_python_can_be_asked_for_it_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "bocker", "nosuch"], capture_output=True, check=False, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "unknown command: nosuch; see: bocker help\n")
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers as Linux has them")
 @pytest.mark.parametrize("way_in", ["launch", "console_script"])
 def test_ctrl_c_where_nothing_can_be_raised_is_raised_a_moment_later(way_in):
