@@ -125,12 +125,8 @@ class Life(RuleBasedStateMachine):
 
     def ended(self, state: str, code: int | None, name: str | None, mark: str, image: str) -> str:
         (container,) = set(self.bench.ps()) - set(self.containers)
-        self.containers[container] = ContainerModel(state, code, name, mark.encode(), self.said_by_a_run(image))
+        self.containers[container] = ContainerModel(state, code, name, mark.encode(), self.images[image].said)
         return container
-
-    def said_by_a_run(self, image: str) -> Configuration:
-        """Return what a commit takes over: what the image says, and the user that the runs here are given."""
-        return attrs.evolve(self.images[image].said, user=ROOT)
 
     @rule(image=images_made, user=USERS, directory=DIRECTORIES, has_entrypoint=st.booleans())
     def configure(self, image: str, user: str, directory: str, has_entrypoint: bool) -> None:
@@ -201,9 +197,9 @@ class Life(RuleBasedStateMachine):
             self.committed(container, image)
 
     def committed(self, container: str, image: str) -> None:
-        """Take over what a container is: its files, and a copy of the configuration it was run with."""
+        """Take over what a container is: its files, and a copy of what its image says, with the user of its run."""
         self.images[image].mark = self.containers[container].mark
-        self.images[image].said = attrs.evolve(self.containers[container].said)
+        self.images[image].said = attrs.evolve(self.containers[container].said, user=ROOT)
 
     @rule(container=consumes(containers_made))
     def rm_container(self, container: str) -> None:
@@ -305,3 +301,12 @@ class Life(RuleBasedStateMachine):
 
 Life.TestCase.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
 TestLife = Life.TestCase
+
+
+def test_an_image_that_is_configured_is_so_for_the_containers_that_were_made_of_it():
+    """Found by chance: the model had given them a copy of the configuration, and bocker reads the content's."""
+    life = Life()
+    image = life.first_image()
+    container = life.run_and_kill_the_engine(image, None)
+    life.configure(image, user="7", directory="/srv/app", has_entrypoint=True)
+    life.run_as_configured(life.commit_to_a_tag(container, None))
