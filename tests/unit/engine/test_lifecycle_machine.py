@@ -33,7 +33,7 @@ ROOM = 5
 FIRST_LETTERS = "abcdefgh"
 
 
-@attrs.define
+@attrs.frozen
 class Configuration:
     """What belongs to an image's content: the containers of it keep it, also when the image is another one."""
 
@@ -130,12 +130,14 @@ class Life(RuleBasedStateMachine):
 
     @rule(image=images_made, user=USERS, directory=DIRECTORIES, has_entrypoint=st.booleans())
     def configure(self, image: str, user: str, directory: str, has_entrypoint: bool) -> None:
-        """An image that was pulled says how it is run."""
-        if image in self.images:
-            said = self.images[image].said
-            said.user, said.directory, said.has_entrypoint = user, directory, has_entrypoint
+        """An image that was pulled says how it is run: from the beginning, so before there are containers of it."""
+        if image in self.images and not self.is_in_use(self.images[image].said):
+            self.images[image].said = Configuration(user, directory, has_entrypoint)
             entrypoint = ENTRYPOINT if has_entrypoint else ()
             self.bench.configure(image, user=user, working_directory=directory, entrypoint=entrypoint)
+
+    def is_in_use(self, said: Configuration) -> bool:
+        return any(one.said is said for one in self.containers.values())
 
     @rule(image=images_made)
     def run_as_configured(self, image: str) -> None:
@@ -303,10 +305,12 @@ Life.TestCase.settings = settings(max_examples=40, stateful_step_count=20, deadl
 TestLife = Life.TestCase
 
 
-def test_an_image_that_is_configured_is_so_for_the_containers_that_were_made_of_it():
-    """Found by chance: the model had given them a copy of the configuration, and bocker reads the content's."""
+@pytest.mark.parametrize("directories", [("", "/srv/app"), ("tmp", "")])
+def test_the_model_knows_that_a_content_never_changes(directories: tuple[str, str]) -> None:
+    """Found by chance: what containers had been made of was configured anew, which nothing in bocker can do."""
     life = Life()
     image = life.first_image()
+    life.configure(image, user="7", directory=directories[0], has_entrypoint=False)
     container = life.run_and_kill_the_engine(image, None)
-    life.configure(image, user="7", directory="/srv/app", has_entrypoint=True)
+    life.configure(image, user="", directory=directories[1], has_entrypoint=True)
     life.run_as_configured(life.commit_to_a_tag(container, None))
