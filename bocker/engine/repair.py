@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 LINKS_GO_S = 0.2
 DYING_S = 0.02
 DYING_ROUNDS = 50
-
-
 CLEANING = "Cleaning up"
 
 
@@ -88,7 +86,8 @@ def cleanup(kernel: Kernel, settings: Settings) -> Cleaned:
 
 
 def _errors(kernel: Kernel, settings: Settings, sweep: _Sweep) -> tuple[BockerError, ...]:
-    if sweep.failures and (problem := store_problem(kernel, settings)):
+    failed = sweep.failures or sweep.damaged
+    if failed and (problem := store_problem(kernel, settings)):
         raise problem
     return (*(operation_failed(CLEANING, failure) for failure in sweep.failures), *sweep.damaged)
 
