@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from bocker.core.errors import FAILED
 from bocker.core.timestamps import rfc3339
 from bocker.core.words import printable, shown
 
@@ -59,6 +60,13 @@ def error_line(error: BockerError) -> str:
     """Return what went wrong, what could not be undone, and what to do, on one line."""
     parts = (error.message, *getattr(error, "__notes__", ()), error.hint)
     return "; ".join(part for part in parts if part)
+
+
+def complain_of(errors: Sequence[BockerError]) -> int:
+    """Say what went wrong, a line each; return the exit code of a command that did the rest."""
+    for error in errors:
+        complain(error_line(error))
+    return FAILED if errors else 0
 
 
 def on_terminal() -> bool:

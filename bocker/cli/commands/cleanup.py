@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bocker.cli.output import complain, error_line, say_lines
-from bocker.core.errors import FAILED
+from bocker.cli.output import complain_of, say_lines
 from bocker.engine.repair import cleanup
 
 TYPE_CHECKING = False
@@ -16,6 +15,4 @@ def main(call: Call) -> int:
     cleaned = cleanup(call.kernel, call.configuration.settings)
     nothing = () if cleaned.errors else ("Nothing to clean up",)
     say_lines(cleaned.lines or nothing)
-    for error in cleaned.errors:
-        complain(error_line(error))
-    return FAILED if cleaned.errors else 0
+    return complain_of(cleaned.errors)

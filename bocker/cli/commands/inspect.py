@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 from bocker.cli import output
-from bocker.cli.output import complain, error_line, say
+from bocker.cli.output import complain_of, say
 from bocker.cli.remote import own_platform
 from bocker.cli.templates import Template
-from bocker.core.errors import FAILED, UsageError
+from bocker.core.errors import UsageError
 from bocker.core.words import printable
 from bocker.images.inspect import CONTAINER, IMAGE, inspect
 
@@ -24,10 +24,7 @@ def main(call: Call) -> int:
     kind, template = chosen_kind(call), chosen_template(call)
     found = inspect(call.kernel, call.configuration.settings, call.arguments.words, own_platform(), kind)
     show([one.document for one in found if one.document is not None], template)
-    errors = [one.error for one in found if one.error is not None]
-    for error in errors:
-        complain(error_line(error))
-    return FAILED if errors else 0
+    return complain_of([one.error for one in found if one.error is not None])
 
 
 def chosen_kind(call: Call) -> str | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from bocker.cli.output import complain, decimal_size, error_line, say, say_lines
-from bocker.core.errors import FAILED, UsageError
+from bocker.cli.output import complain_of, decimal_size, say, say_lines
+from bocker.core.errors import UsageError
 from bocker.images.prune import Plan, Sought, plan, prune
 from bocker.kernel.blobs import is_digest
 
@@ -48,10 +48,9 @@ def pruned(call: Call, sought: Sought) -> int:
     """Take it away and say so."""
     done = prune(call.kernel, call.configuration.settings, sought)
     say_lines([f"Removed: {called(name)}" for name in done.lines])
-    for error in done.errors:
-        complain(error_line(error))
+    code = complain_of(done.errors)
     say(f"Total reclaimed space: {decimal_size(done.size_bytes)}")
-    return FAILED if done.errors else 0
+    return code
 
 
 def called(name: str) -> str:
