@@ -231,17 +231,11 @@ def test_run_and_commit_killed_from_outside(bocker: Bocker, image: str, settings
     assert bocker("rm", "web").code == 0
 
 
-def host(names: dict[str, str]) -> tuple[object, ...]:
-    """Return what `setup` may change; loop devices are the machine's, so only our own of them."""
-    links, tables, loops, *others = test_setup.world(names)  # type: ignore[no-untyped-call]
-    return links, tables, [line for line in loops.splitlines() if names["BOCKER_STATE"] in line], *others
-
-
 def test_setup_killed_at_every_call(
     bocker: Bocker, victim: Victim, elsewhere: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     """It goes on where it was, or is taken back."""
-    before = host(elsewhere)
+    before = test_setup.world(elsewhere)
     words = ("setup", "--size", "256M")
     assert victim("after", 0, *words, environment=elsewhere) == 0
     calls = victim.calls()
@@ -254,7 +248,7 @@ def test_setup_killed_at_every_call(
                 assert bocker(*words, environment=elsewhere).code == 0, (place, number, calls[number - 1])
                 assert bocker("setup", "--check", environment=elsewhere).code == 0
             undone = bocker("setup", "--undo", "--delete-data", environment=elsewhere)
-            assert (undone.code, host(elsewhere)) == (0, before), (place, number, calls[number - 1], undone)
+            assert (undone.code, test_setup.world(elsewhere)) == (0, before), (place, number, calls[number - 1], undone)
     print(f"setup: {len(calls)} calls, killed at {len(chosen)} points, twice each")
 
 

@@ -12,13 +12,14 @@ from tests.patience import patience
 from tests.system.program import FORWARDING
 
 
-def world(names) -> tuple[str, ...]:
-    """What setup may change, as text."""
+def world(names: dict[str, str]) -> tuple[str, ...]:
+    """What setup may change, as text; loop devices are the machine's, so only our own of them."""
     addresses = subprocess.run(["ip", "-o", "addr"], capture_output=True, text=True, check=True).stdout
     tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
-    loops = subprocess.run(
+    files = subprocess.run(
         ["losetup", "-l", "-n", "-O", "BACK-FILE"], capture_output=True, text=True, check=True
     ).stdout
+    loops = [file for file in files.splitlines() if names["BOCKER_STATE"] in file]
     mounts = [
         line.split()[4]
         for line in Path("/proc/self/mountinfo").read_text().splitlines()
@@ -28,7 +29,7 @@ def world(names) -> tuple[str, ...]:
     links = sorted(
         line.split()[1] + line.split()[3] for line in addresses.splitlines() if "bridge" in line and "inet " in line
     )
-    return (str(links), tables, loops, str(mounts), Path(FORWARDING).read_text(), str(paths))
+    return (str(links), tables, str(loops), str(mounts), Path(FORWARDING).read_text(), str(paths))
 
 
 def test_setup_makes_it_all_and_undo_takes_it_back(bocker, elsewhere, busybox_root):
@@ -41,6 +42,7 @@ def test_setup_makes_it_all_and_undo_takes_it_back(bocker, elsewhere, busybox_ro
     made = bocker("setup", "--size", "512M", environment=elsewhere)
     assert made.code == 0, made
     assert bocker("setup", "--check", environment=elsewhere).code == 0
+    assert world(elsewhere)[2] == str([f"{elsewhere['BOCKER_STATE']}/btrfs.img"])
     image = bocker("init", str(busybox_root), environment=elsewhere).out.split()[-1]
     ran = bocker("run", "--rm", image, "/bin/sh", "-c", "ip -4 addr show eth0", environment=elsewhere)
     assert "inet 10.7.0.2/28" in ran.out, ran
