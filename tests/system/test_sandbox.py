@@ -48,7 +48,9 @@ def test_the_look_around_sees_what_the_tools_see(settings, kernel, tmp_path):
     run("nft", "add", "table", "ip", "looked_at")
     seen = world.look(settings)
     listed = run("btrfs", "subvolume", "list", "-a", settings.store).splitlines()
-    loop = run("findmnt", "--noheadings", "--output", "SOURCE", str(mounted)).strip()
+    assert (
+        world.loop_device_of(str(image)) == run("findmnt", "--noheadings", "--output", "SOURCE", str(mounted)).strip()
+    )
     ruleset = run("nft", "list", "ruleset").splitlines()
     run("nft", "delete", "table", "ip", "looked_at")
     run("umount", str(mounted))
@@ -56,9 +58,26 @@ def test_the_look_around_sees_what_the_tools_see(settings, kernel, tmp_path):
         kernel.storage.delete(name)
     assert len(seen["subvolume"]) == len(listed) >= 101
     assert {entry.split()[0] for entry in seen["subvolume"] - before["subvolume"]} == {*names, "inner"}
-    assert seen["loop device"] - before["loop device"] == {f"{os.path.basename(loop)} {image}"}
+    assert seen["loop device"] - before["loop device"] == {f"1 of {image}"}
     assert seen["firewall rule"] == frozenset(ruleset)
     assert "table ip looked_at {" in seen["firewall rule"] - before["firewall rule"]
+
+
+def test_a_loop_device_is_known_by_its_file(settings, tmp_path):
+    """Its number is the machine's: what is unmounted and mounted again may have another one, and is the same."""
+    image, other, mounted = tmp_path / "image", tmp_path / "other", tmp_path / "mounted"
+    mounted.mkdir()
+    run("truncate", "--size", "128M", str(image), str(other))
+    run("mkfs.btrfs", "--quiet", str(image))
+    run("mount", "-o", "loop", str(image), str(mounted))
+    before = world.look(settings, "loop device")
+    run("umount", str(mounted))
+    taken = run("losetup", "--find", "--show", str(other)).strip()
+    run("mount", "-o", "loop", str(image), str(mounted))
+    after = world.look(settings, "loop device")
+    run("umount", str(mounted))
+    run("losetup", "--detach", taken)
+    assert world.difference(before, after) == [f"loop device left: 1 of {other}"]
 
 
 def run(*command: str) -> str:

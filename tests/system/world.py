@@ -15,6 +15,7 @@ import stat
 import struct
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -110,19 +111,23 @@ def _mounts(settings: Settings) -> Iterator[str]:
             yield f"{fields[4]} ({fields[fields.index('-') + 1]})"
 
 
-def _loop_devices(_: Settings) -> Iterator[str]:
-    """Give the loop devices whose file lies on a file system that is mounted here and nowhere outside.
+def _loop_devices(_: Settings) -> list[str]:
+    """Return how many loop devices each file has: their numbers are the machine's, and change."""
+    return [f"{count} of {file}" for file, count in Counter(_files_of_loop_devices()).items()]
+
+
+def _files_of_loop_devices() -> Iterator[str]:
+    """Give the files that lie on a file system that is mounted here and nowhere outside.
 
     Loop devices are the machine's: those of another sandbox have files of the same names.
     """
     here = {line.split()[2] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
     here.add(_pair(os.stat(tempfile.gettempdir()).st_dev))  # a btrfs says of its files another one than of the mount
     for path in glob.glob("/sys/block/loop*/loop/backing_file"):
-        name = path.split("/")[3]
         with suppress(OSError):  # it has just been given back
-            device = _device_of_file(f"/dev/{name}")
+            device = _device_of_file(f"/dev/{path.split('/')[3]}")
             if device in here and device.startswith("0:"):
-                yield f"{name} {Path(path).read_text().strip()}"
+                yield Path(path).read_text().strip()
 
 
 def loop_device_of(image: str) -> str:
