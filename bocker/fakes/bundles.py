@@ -69,12 +69,15 @@ def _members(archive: bytes, bounds: Bounds) -> list[tuple[Member, bytes]]:
 
 
 def _with_file(state: State, path: str, content: bytes) -> State:
-    """Give a file its name, if that is free; it is on disk then."""
+    """Give a file its name, which its content makes, unless it is there so already; it is on disk then."""
     spot = files.locate(state, path, follow=False)
     files.check_writable(state, spot)
     files.check_space(state, spot.place)
-    if files.entry_at(state, spot.place) is not None:
-        return state
+    there = files.entry_at(state, spot.place)
+    if there is not None:
+        if there.kind != FILE or there.content == content:
+            return state
+        state = files.drop_entry(state, spot.place)
     state = files.put_entry(state, spot.place, Entry(FILE, FILE_MODE, mtime_ns=state.clock_ns, content=content))
     return files.synced(state, spot.place)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from bocker.core.errors import NoSuchImage
@@ -14,9 +15,11 @@ from bocker.images import sources
 from bocker.images import watch as words
 from bocker.images.assembly import Assembly, Supply, present_below
 from bocker.images.contents import content_of, put_document, remember_origin
+from bocker.images.errors import BadLayer
 from bocker.images.events import WAIT_S, tell
 from bocker.images.incoming import image_of, only_once, tell_platform, tidied
 from bocker.kernel.archives import Bounds
+from bocker.kernel.errors import KernelError
 from bocker.registry.config import layers_of
 from bocker.registry.transfers import Done, Transfers
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from bocker.images.watch import Watch
     from bocker.kernel import Kernel
     from bocker.registry.config import Layer
+    from bocker.registry.digests import Digest
     from bocker.registry.manifests import Descriptor
     from bocker.registry.names import ImageName
     from bocker.registry.platforms import Platform
@@ -109,29 +113,46 @@ def _made(
     watch: Watch,
 ) -> ImageId:
     wanted = layers_of(found.manifest, found.config, f"image {request.name.familiar}")
-    there = present_below(kernel, wanted)
-    for layer in wanted[:there]:
-        watch.part(layer.blob.digest.hexadecimal, words.EXISTS)
-    with Transfers(found.client, kernel.blobs, kernel.records) as transfers:
-        supply = _Downloads(transfers, wanted[there:], watch)
-        assembly = Assembly(kernel, settings, wanted, request.bounds, supply, watch)
-        return new_image(kernel, Recipe(content, assembly.begin, assembly.fill), tag)
+    spoilt: set[Digest] = set()
+    while True:
+        there = present_below(kernel, wanted)
+        for layer in wanted[:there]:
+            watch.part(layer.blob.digest.hexadecimal, words.EXISTS)
+        with Transfers(found.client, kernel.blobs, kernel.records) as transfers:
+            supply = _Downloads(transfers, wanted[there:], spoilt, watch)
+            assembly = Assembly(kernel, settings, wanted, request.bounds, supply, watch)
+            try:
+                return new_image(kernel, Recipe(content, assembly.begin, assembly.fill), tag)
+            except (BadLayer, KernelError) as error:
+                spoilt.add(supply.blamed(error))
 
 
 class _Downloads(Supply):
-    """The missing layers' blobs, on their way."""
+    """The missing layers' blobs, on their way; `spoilt` ones even though they are here."""
 
-    def __init__(self, transfers: Transfers, missing: tuple[Layer, ...], watch: Watch) -> None:
+    def __init__(self, transfers: Transfers, missing: tuple[Layer, ...], spoilt: set[Digest], watch: Watch) -> None:
         self._transfers = transfers
         self._watch = watch
-        self._here: set[str] = set()
+        self._here: dict[str, Done] = {}
+        self._latest: str | None = None
         for blob in dict.fromkeys(layer.blob for layer in missing):
             watch.part(blob.digest.hexadecimal, words.WAITING, 0, blob.size_bytes)
-            transfers.start(blob)
+            transfers.start(blob, replace=blob.digest in spoilt)
 
     def need(self, blob: Descriptor) -> None:
         while blob.digest.hexadecimal not in self._here:
             self._step(WAIT_S)
+        self._latest = blob.digest.hexadecimal
+
+    def blamed(self, error: BadLayer | KernelError) -> Digest:
+        """Return the layer that could not be unpacked, if it was here before: somebody changed it, or the disk did
+        (btrfs says EIO). Raise the error otherwise."""
+        unpacking = isinstance(error, BadLayer) or (error.operation, error.errno) == ("archives.unpack", errno.EIO)
+        if not unpacking or self._latest is None or not self._here[self._latest].was_there:
+            raise error
+        digest = self._here[self._latest].digest
+        self._watch.say(f"Layer {digest} was here, and can not be used; fetching it again")
+        return digest
 
     def go_on(self) -> None:
         self._step(0)
@@ -140,4 +161,4 @@ class _Downloads(Supply):
         for event in self._transfers.step(timeout_s):
             tell(self._watch, event, words.DOWNLOADING, words.DOWNLOADED)
             if isinstance(event, Done):
-                self._here.add(event.digest.hexadecimal)
+                self._here[event.digest.hexadecimal] = event

@@ -135,8 +135,9 @@ class Archives(ABC):
 
         The archive is read once, from a file, a FIFO or `STANDARD_STREAM`; the formats are those of
         `unpack`. No name in it becomes a name on the host. Files that are there already are left as they
-        are; new ones have mode 0600, appear whole, and are on disk when this returns. Directories and
-        nodes are passed over. `bounds.depth` bounds nothing here.
+        are, but for one that holds something else than its name says, or can't be read (EIO): that is replaced.
+        New ones have mode 0600, appear whole, and are on disk when this returns. What has such a name and is no
+        plain file stays. Directories and nodes are passed over. `bounds.depth` bounds nothing here.
 
         After an error files that were whole may be left. Raise Missing when there is no archive, or nothing
         above the directory; Invalid for what is no archive, a broken or a truncated one (EINVAL, with what is wrong),

@@ -9,13 +9,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 
 from bocker.core import tarmembers, tarstream
 from bocker.core.tarstream import BadArchive, Entry, TarStream
 from bocker.kernel.archives import STANDARD_STREAM, Bounds, Member
 from bocker.linux import inflate
 from bocker.linux.errors import ToolError
-from bocker.linux.files import linked, make_folder, nameless, sync_folder, write_all
+from bocker.linux.files import READ, discard, linked, make_folder, nameless, sync_folder, write_all
 from bocker.linux.progress import Progress
 
 TYPE_CHECKING = False
@@ -103,8 +104,10 @@ class _Spilling:
         fd = nameless(self._directory)
         try:
             digest = self._filled(fd, entry)
+            path = f"{self._directory}/{digest}"
             os.fsync(fd)
-            linked(fd, f"{self._directory}/{digest}", durable=True)
+            while not linked(fd, path, durable=True) and self._is_spoilt(path, digest):
+                discard(path)
             return digest
         finally:
             os.close(fd)
@@ -123,6 +126,26 @@ class _Spilling:
                 digest.update(piece)
                 write_all(fd, piece)
         os.ftruncate(fd, entry.size_bytes)
+        return digest.hexdigest()
+
+    def _is_spoilt(self, path: str, digest: str) -> bool:
+        """Tell whether a file is not what its name says: somebody changed it, or the disk did (btrfs says EIO)."""
+        try:
+            return stat.S_ISREG(os.lstat(path).st_mode) and self._digest_of(path) != digest
+        except OSError as error:
+            if error.errno not in {errno.EIO, errno.ENOENT}:
+                raise
+            return True
+
+    def _digest_of(self, path: str) -> str:
+        digest = hashlib.sha256()
+        fd = os.open(path, READ)
+        try:
+            while part := os.read(fd, len(_ZEROS)):
+                digest.update(part)
+                self._progress.tick()
+        finally:
+            os.close(fd)
         return digest.hexdigest()
 
     def _hash_hole(self, update: Callable[[memoryview], None], length: int) -> None:

@@ -101,11 +101,12 @@ class _Job:
 
     path: of the file to send; empty for a download. location: of an upload that was begun already. due_ns: not
     before that. request: what to ask next where it is not the registry, and what was asked while under way.
-    transfer: its number while it is under way.
+    transfer: its number while it is under way. replaces: what is there already does not do.
     """
 
     def __init__(self, digest: Digest, size_bytes: int, subject: str, path: str = "", location: str = "") -> None:
         self.digest = digest
+        self.replaces = False
         self.size_bytes = size_bytes
         self.subject = subject
         self.path = path
@@ -156,10 +157,15 @@ class Transfers:
         """Tell whether there is a blob on its way, or an event that was not told."""
         return bool(self._jobs or self._events)
 
-    def start(self, layer: Descriptor) -> None:
-        """Have a blob downloaded into the store; one that is on its way already is so once."""
+    def start(self, layer: Descriptor, replace: bool = False) -> None:
+        """Have a blob downloaded into the store; one that is on its way already is so once.
+
+        One that is there already is told as done; with `replace` it is put in its place all the same, once it has
+        come whole.
+        """
         subject = f"layer {layer.digest} of {self._client.name}"
-        self._jobs.setdefault(layer.digest, _Job(layer.digest, layer.size_bytes, subject))
+        job = self._jobs.setdefault(layer.digest, _Job(layer.digest, layer.size_bytes, subject))
+        job.replaces = job.replaces or replace
 
     def send(self, digest: Digest, path: str, size_bytes: int, location: str | None = None) -> None:
         """Have a file uploaded, whose digest and size these are; `location` as `Client.mount` gave it."""
@@ -255,7 +261,7 @@ class Transfers:
     def _download(self, job: _Job) -> None:
         if job.lock is None and not self._take_lock(job):
             job.due_ns = self._ambient.now_ns() + int(LOOK_AGAIN_S * SECOND_NS)
-        elif is_whole(self._blobs, job.draft, job.size_bytes):
+        elif not job.replaces and is_whole(self._blobs, job.draft, job.size_bytes):
             self._done(job, was_there=True)
         else:
             self._begin(job, job.request or self._client.blob_request(job.digest))

@@ -122,13 +122,32 @@ class BundlesContract:
         assert laid_out(lab)[digest_of(content)] == content
 
     def test_the_same_content_is_laid_out_once(self, kernel: Kernel, lab: Lab) -> None:
-        """Whatever its names; what is there already stays as it is."""
+        """Whatever its names; what is there already stays as it is, mode 0644 here."""
         lab.make_directory(f"{lab.directory}/blobs")
-        lab.write_file(f"{lab.directory}/blobs/{digest_of(b'there')}", b"as it was")
+        lab.write_file(f"{lab.directory}/blobs/{digest_of(b'there')}", b"there")
         spill(kernel, lab, archive(file(b"a", b"same"), file(b"b", b"same"), file(b"c", b"there")))
         found = {name: entry for name, entry in lab.tree(f"{lab.directory}/blobs").items() if name != "."}
         assert set(found) == {digest_of(b"same"), digest_of(b"there")}
-        assert found[digest_of(b"there")].content == b"as it was"
+        assert (found[digest_of(b"there")].content, found[digest_of(b"there")].mode) == (b"there", 0o644)
+
+    @pytest.mark.parametrize("spoilt", [b"", b"their", b"where", b"there and more"])
+    def test_a_file_that_is_not_what_its_name_says_is_replaced(self, kernel: Kernel, lab: Lab, spoilt: bytes) -> None:
+        lab.make_directory(f"{lab.directory}/blobs")
+        lab.write_file(f"{lab.directory}/blobs/{digest_of(b'there')}", spoilt)
+        spill(kernel, lab, archive(file(b"a", b"there")))
+        found = lab.tree(f"{lab.directory}/blobs")[digest_of(b"there")]
+        assert (found.content, found.mode) == (b"there", 0o600)
+
+    def test_what_is_no_file_stays_in_its_place(self, kernel: Kernel, lab: Lab) -> None:
+        """And nothing follows a link that somebody put there."""
+        lab.make_directory(f"{lab.directory}/blobs")
+        lab.make_directory(f"{lab.directory}/blobs/{digest_of(b'folder')}")
+        lab.make_link(f"{lab.directory}/blobs/{digest_of(b'link')}", f"{lab.directory}/outside")
+        lab.write_file(f"{lab.directory}/outside", b"not theirs")
+        spill(kernel, lab, archive(file(b"a", b"folder"), file(b"b", b"link")))
+        found = lab.tree(f"{lab.directory}/blobs")
+        assert [found[digest_of(name)].kind for name in (b"folder", b"link")] == ["directory", "link"]
+        assert lab.read_file(f"{lab.directory}/outside") == b"not theirs"
 
     @pytest.mark.parametrize("name", HOSTILE)
     def test_no_name_in_it_becomes_one_on_the_host(self, kernel: Kernel, lab: Lab, name: bytes) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import mmap
 import os
 import random
 import subprocess
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from bocker.core.settings import Settings
 from bocker.linux import LinuxKernel
 from tests.patience import patience
 from tests.system.layouts import GZIP
-from tests.system.program import Bocker
+from tests.system.program import Bocker, Result
 from tests.system.shelf import BASE, NOISE, Shelf, file, layer, link
 
 KILLS = 50
@@ -148,6 +151,85 @@ def test_a_full_disk_is_said_and_then_it_works(bocker: Bocker, shelf: Shelf, set
         subprocess.run(["sync", "-f", settings.store], check=True)
     assert bocker("pull", name).code == 0
     assert bocker("run", "--rm", name).out.startswith("hello\n")
+
+
+Elsewhere = Callable[..., Result]
+
+
+@pytest.fixture
+def small(bocker: Bocker, elsewhere: dict[str, str]) -> Iterator[Elsewhere]:
+    """A host of its own, and a person there."""
+
+    def do(*words: str) -> Result:
+        return bocker(*words, environment=elsewhere)
+
+    assert do("setup", "--size", "512M").code == 0
+    yield do
+    assert do("setup", "--undo", "--delete-data").code == 0
+
+
+@pytest.fixture
+def spoil(small: Elsewhere, elsewhere: dict[str, str]) -> Callable[[], None]:
+    """What spoils all downloads: btrfs finds that what it has written is not what it reads, EIO."""
+    store = Path(elsewhere["BOCKER_STORE"])
+
+    def act() -> None:
+        subprocess.run(["umount", store], check=True)
+        overwrite(Path(elsewhere["BOCKER_STATE"]) / "btrfs.img", NOISE[5000:6000])
+        assert small("setup").code == 0
+        assert len(unreadable(store / ".meta/blobs")) == 3
+
+    return act
+
+
+@pytest.mark.parametrize("verb", ["pull", "load"])
+def test_a_download_that_the_disk_spoilt_is_replaced(
+    verb: str, small: Elsewhere, spoil: Callable[[], None], shelf: Shelf, elsewhere: dict[str, str], tmp_path: Path
+) -> None:
+    """The same error came at every try."""
+    name, archive = shelf.app(), str(tmp_path / "saved")
+    for words in (("pull", name), ("save", "-o", archive, name), ("rm", name)):
+        assert small(*words).code == 0
+    spoil()
+    result = small("pull", name) if verb == "pull" else small("load", "-i", archive)
+    assert result.code == 0, result
+    assert result.err.count("was here, and can not be used; fetching it again") == {"pull": 3, "load": 0}[verb]
+    assert unreadable(Path(elsewhere["BOCKER_STORE"]) / ".meta/blobs") == []
+    assert small("run", "--rm", name).out == "hello\njo\n/srv/here\nred\n"
+
+
+def test_a_download_that_the_disk_spoilt_can_be_pruned(
+    small: Elsewhere, spoil: Callable[[], None], shelf: Shelf, tmp_path: Path
+) -> None:
+    """What should go out is told as it is, and comes from the registry then."""
+    name, archive = shelf.app(), str(tmp_path / "saved")
+    assert small("pull", name).code == 0
+    spoil()
+    refused = small("save", "-o", archive, name)
+    assert (refused.code, "the disk can not be read or written" in refused.err) == (1, True), refused
+    assert small("prune", "-f", "--downloads").code == 0
+    assert small("save", "-o", archive, name).code == 0
+
+
+def overwrite(disk: Path, pattern: bytes) -> None:
+    """Overwrite some bytes wherever they are on a disk that is not in use."""
+    with disk.open("r+b") as stream, mmap.mmap(stream.fileno(), 0) as content:
+        place = -1
+        while (place := content.find(pattern, place + 1)) >= 0:
+            content[place : place + len(pattern)] = bytes(len(pattern))
+
+
+def unreadable(directory: Path) -> list[str]:
+    """Return the files that can't be read."""
+    found = []
+    for path in directory.iterdir():
+        try:
+            path.read_bytes()
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            found.append(path.name)
+    return found
 
 
 def fill(path: Path, leave_bytes: int) -> None:

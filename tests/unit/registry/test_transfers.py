@@ -172,6 +172,24 @@ def test_a_blob_that_is_there_is_not_fetched(world: World) -> None:
     assert registry.seen == []
 
 
+def test_a_blob_that_is_there_and_does_not_do_is_replaced_by_the_whole(world: World) -> None:
+    registry = a_registry(world)
+    digits, spoilt = digest_of(CONTENTS[1]).hexadecimal, b"?" * len(CONTENTS[1])
+    client = a_client(world, ANN)
+    kernel = world.kernels[-1]
+    kernel.blobs.add(digits, spoilt)
+    registry.mishaps.append(Mishap("GET cdn.example/*", mishaps.corrupted, times=2))
+    with transfers_of(client, kernel) as transfers:
+        transfers.start(descriptor(CONTENTS[1]), replace=True)
+        with pytest.raises(errors.WrongDigest):
+            run(transfers)
+        assert kernel.blobs.read(digits) == spoilt
+        transfers.start(descriptor(CONTENTS[1]), replace=True)
+        transfers.start(descriptor(CONTENTS[1]))
+        assert done(run(transfers)) == {digest_of(CONTENTS[1]): False}
+    assert kept(kernel) == [CONTENTS[1]]
+
+
 def test_the_same_layer_twice_is_fetched_once(world: World) -> None:
     registry = a_registry(world)
     _, events = fetch(world, descriptor(CONTENTS[0]), descriptor(CONTENTS[0]))
