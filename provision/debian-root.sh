@@ -11,11 +11,11 @@ if [ ! -s "$archive" ]; then
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     log=$work/log
-    mkdir -m 755 "$work/packages"
+    # The package is of the same suite, whatever this machine is: apt with the new root's sources.
     if ! {
-        (cd "$work/packages" && apt-get download -q hello) &&
-            mmdebstrap --variant=apt --quiet --skip=output/dev,output/mknod \
-                --customize-hook="copy-in $work/packages /srv" bookworm "$cache/new.$$.tar"
+        mmdebstrap --variant=apt --quiet --skip=output/dev,output/mknod \
+            --customize-hook='mkdir -m 755 "$1/srv/packages" && cd "$1/srv/packages" &&
+                APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get download -q hello' bookworm "$cache/new.$$.tar"
     } >"$log" 2>&1 </dev/null; then
         cat "$log" >&2
         exit 1
