@@ -217,10 +217,12 @@ def _babble(connection: socket.socket) -> None:
 
 
 def self_signed(directory: Path) -> tuple[Path, Path]:
-    """Make a certificate for 127.0.0.1 that is its own authority; return it and its key."""
+    """Make a certificate for 127.0.0.1 that is its own authority, and may be (Python 3.13 looks); return it and its
+    key."""
     certificate, key = directory / "certificate.pem", directory / "key.pem"
     if not certificate.exists():
         command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test"
+        usage = ["-addext", "keyUsage=critical,keyCertSign,digitalSignature"]
         places = ["-addext", f"subjectAltName=IP:{HOST},DNS:localhost", "-out", str(certificate), "-keyout", str(key)]
-        subprocess.run([*command.split(), *places], check=True, capture_output=True)
+        subprocess.run([*command.split(), *usage, *places], check=True, capture_output=True)
     return certificate, key

@@ -46,7 +46,7 @@ events_logger = "none"
 runtime = "crun"
 tmp_dir = "{directory}/libpod"
 [containers]
-default_ulimits = []
+default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
 """
 STORAGE = """
 [storage]
@@ -257,7 +257,9 @@ class Docker:
         place = self.directory / "tree"
         for path in (empty, place):
             path.mkdir(exist_ok=True)
-        subprocess.run(["mount", "-t", "overlay", "-o", f"ro,lowerdir={below}:{empty}", "tree", place], check=True)
+        words = ["mount", "-t", "overlay", "-o", f"ro,lowerdir={below}:{empty}", "tree", str(place)]
+        # fsconfig(2), which newer mounts prefer, takes 255 bytes for an option.
+        subprocess.run(words, env={**os.environ, "LIBMOUNT_FORCE_MOUNT2": "always"}, check=True)
         try:
             yield place
         finally:

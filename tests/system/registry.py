@@ -206,7 +206,8 @@ def make_certificate(directory: Path, name: str) -> Certificate:
     authority = make_authority(directory)
     made = Certificate(directory / f"{name}.pem", directory / f"{name}.key")
     request, extensions = directory / f"{name}.request", directory / f"{name}.extensions"
-    extensions.write_text(f"subjectAltName=IP:{HOST},DNS:localhost\nbasicConstraints=CA:FALSE\n")
+    fields = (f"subjectAltName=IP:{HOST},DNS:localhost", "basicConstraints=CA:FALSE", "authorityKeyIdentifier=keyid")
+    extensions.write_text("\n".join(fields))
     _openssl(*f"req -new -newkey rsa:2048 -nodes -subj /CN={name}".split(), "-keyout", made.key, "-out", request)
     signing = ("-CA", authority.certificate, "-CAkey", authority.key, "-extfile", extensions)
     _openssl(*"x509 -req -days 2 -CAcreateserial".split(), *signing, "-in", request, "-out", made.certificate)
@@ -216,7 +217,8 @@ def make_certificate(directory: Path, name: str) -> Certificate:
 def _self_signed(directory: Path, name: str) -> Certificate:
     made = Certificate(directory / f"{name}.pem", directory / f"{name}.key")
     if not made.certificate.exists():
-        words = f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={name}".split()
+        usage = "-addext keyUsage=critical,keyCertSign,digitalSignature"  # Python 3.13 wants an authority to have it
+        words = f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={name} {usage}".split()
         _openssl(*words, "-keyout", made.key, "-out", made.certificate)
     return made
 
