@@ -134,7 +134,7 @@ class _Downloads(Supply):
         self._transfers = transfers
         self._watch = watch
         self._here: dict[str, Done] = {}
-        self._latest: str | None = None
+        self._latest: Done | None = None
         for blob in dict.fromkeys(layer.blob for layer in missing):
             watch.part(blob.digest.hexadecimal, words.WAITING, 0, blob.size_bytes)
             transfers.start(blob, replace=blob.digest in spoilt)
@@ -142,17 +142,16 @@ class _Downloads(Supply):
     def need(self, blob: Descriptor) -> None:
         while blob.digest.hexadecimal not in self._here:
             self._step(WAIT_S)
-        self._latest = blob.digest.hexadecimal
+        self._latest = self._here[blob.digest.hexadecimal]
 
     def blamed(self, error: BadLayer | KernelError) -> Digest:
         """Return the layer that could not be unpacked, if it was here before: somebody changed it, or the disk did
         (btrfs says EIO). Raise the error otherwise."""
         unpacking = isinstance(error, BadLayer) or (error.operation, error.errno) == ("archives.unpack", errno.EIO)
-        if not unpacking or self._latest is None or not self._here[self._latest].was_there:
+        if not unpacking or self._latest is None or not self._latest.was_there:
             raise error
-        digest = self._here[self._latest].digest
-        self._watch.say(f"Layer {digest} was here, and can not be used; fetching it again")
-        return digest
+        self._watch.say(f"Layer {self._latest.digest} was here, and can not be used; fetching it again")
+        return self._latest.digest
 
     def go_on(self) -> None:
         self._step(0)

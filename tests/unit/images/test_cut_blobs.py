@@ -55,6 +55,15 @@ def intruded(intrude: Intrude, number: int) -> ImageBench:
     return bench
 
 
+def shared(bench: ImageBench) -> ImageBench:
+    """Return a bench that has downloads and no layers, and a registry with an image that wants them."""
+    for name in bench.layers():
+        interference.delete_subvolume(bench.world, f"/var/bocker/{name}")
+    bench.registry.put_image("app", "2", [BASE, MIDDLE, TOP, archive(("more", "x"))])
+    bench.registry.seen.clear()
+    return bench
+
+
 def blobs(bench: ImageBench) -> dict[str, bytes]:
     return {blob.name: bench.world.read_file(f"{BLOBS}/{blob.name}") for blob in bench.kernel.blobs.list()}
 
@@ -77,10 +86,7 @@ def saving(bench: ImageBench) -> DocumentGone | None:
 @pytest.mark.parametrize("intrude", [cut, garble, remove])
 def test_an_image_that_shares_layers_is_pulled(intrude: Intrude, number: int) -> None:
     """Every pull failed with the same words, as what was there already was taken for whole."""
-    bench = intruded(intrude, number)
-    for name in bench.layers():
-        interference.delete_subvolume(bench.world, f"/var/bocker/{name}")
-    bench.registry.put_image("app", "2", [BASE, MIDDLE, TOP, archive(("more", "x"))])
+    bench = shared(intruded(intrude, number))
     assert bench.pull("app:2").fresh
     assert bench.run("probe", "read", "/more", image=f"{HOST}/app:2").out == b"x"
 
@@ -118,24 +124,12 @@ def test_what_goes_out_is_whole(intrude: Intrude, number: int) -> None:
 
 def test_what_was_cut_stays_until_the_whole_has_come() -> None:
     """A manifest that lies about a size has nothing thrown away."""
-    bench = intruded(cut, 0)
+    bench = shared(intruded(cut, 0))
     before = blobs(bench)
-    for name in bench.layers():
-        interference.delete_subvolume(bench.world, f"/var/bocker/{name}")
-    bench.registry.put_image("app", "2", [BASE, MIDDLE, TOP, archive(("more", "x"))])
     bench.registry.mishaps.append(Mishap("GET */blobs/*", corrupted, times=ALWAYS))
     with pytest.raises(BockerError):
         bench.pull("app:2")
     assert before.items() <= blobs(bench).items()
-
-
-def shared(bench: ImageBench) -> ImageBench:
-    """Return a bench that has downloads and no layers, and a registry with an image that wants them."""
-    for name in bench.layers():
-        interference.delete_subvolume(bench.world, f"/var/bocker/{name}")
-    bench.registry.put_image("app", "2", [BASE, MIDDLE, TOP, archive(("more", "x"))])
-    bench.registry.seen.clear()
-    return bench
 
 
 def layers_asked(bench: ImageBench) -> list[str]:
